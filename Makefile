@@ -1,0 +1,46 @@
+# The daily loop of Dray: everything here works on a machine with Python >= 3.10, git and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench up down clean
+
+help:            ## Show what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+install: $(STAMP)  ## Create .venv with Dray and everything needed to work on it
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[cluster]' --group dev
+	@touch $@
+
+demo: install    ## Run the main job end to end on this machine
+	@$(BIN)/dray demo
+
+test: install    ## Run all tests
+	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: install    ## Check formatting, style and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+
+format: install  ## Format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: install   ## Measure the budgets of docs/performance.md  [ONLY="name ..."]
+	@$(BIN)/python -m benchmarks $(ONLY)
+
+up: install      ## Start the local cluster
+	@$(BIN)/dray up
+
+down: install    ## Stop the local cluster; state is kept
+	@$(BIN)/dray down
+
+clean:           ## Remove what was installed and built
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Ray lives here and nowhere else: one actor class a file."""

@@ -1,0 +1,1 @@
+"""HTTP in, store call, model out."""

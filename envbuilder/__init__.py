@@ -1,0 +1,1 @@
+"""From a task's specification to a ready interpreter and working directory."""

@@ -1,0 +1,1 @@
+"""Ways to make an environment, behind one protocol."""

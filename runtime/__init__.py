@@ -1,0 +1,1 @@
+"""Rules and state; the rest of Dray stands on it."""

@@ -1,0 +1,185 @@
+"""Settings, built once at the edge and passed down, and where each value came from.
+
+Order: flags, ``DRAY_*``, ``dray.toml`` or ``[tool.dray]`` of ``pyproject.toml`` found upwards of
+the working directory, ``~/.config/dray/config.toml``, defaults. Works with none of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from dray.runtime.errors import InvalidInput
+
+#: Variables an agent gives to a child; they configure an attempt, not a user's Dray.
+CHILD_VARIABLES = frozenset({"DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_AGENT"})
+
+
+def _data_home() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "dray"
+
+
+def _cache_home() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "dray"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set; each is also ``DRAY_`` + its name in capitals.
+
+    Attributes:
+        home: data folder. Default: ``dray`` in the XDG data directory.
+        cache: node-wide cache of environments, mirrors and blobs. Default: XDG cache directory.
+        url: the server to talk to; empty: the one ``dray up`` started here.
+        token: bearer token; empty: the one in ``home``.
+        host: address the gateway binds. Loopback unless told.
+        port: port the gateway binds. Default 8265 belongs to Ray's dashboard, so 8262.
+        lease_ttl_s: seconds of silence after which an attempt is unreachable. A laptop's
+            network may blink for 20 s; 30 leaves a third of margin.
+        heartbeat_s: longest an idle lease renewal waits at the server for a stop request.
+        safety_tick_s: how often the scheduler re-derives what it was told by pushes.
+        agent_idle_s: seconds an elastic agent stays warm without work.
+        stop_grace_s: seconds between INT and TERM, and between TERM and KILL.
+        snapshot_limit_bytes: largest snapshot sent without asking. 200 MiB.
+        upload_limit_bytes: largest request body of one blob. 20 GiB.
+        frame_limit_bytes: largest request body of records. 16 MiB.
+        reuse_window_h: hours in which ``Task.init`` reuses the last task of the same name.
+        offline: record to the spool only.
+    """
+
+    home: Path = field(default_factory=_data_home)
+    cache: Path = field(default_factory=_cache_home)
+    url: str = ""
+    token: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8262
+    lease_ttl_s: float = 30.0
+    heartbeat_s: float = 8.0
+    safety_tick_s: float = 15.0
+    agent_idle_s: float = 600.0
+    stop_grace_s: float = 5.0
+    snapshot_limit_bytes: int = 200 << 20
+    upload_limit_bytes: int = 20 << 30
+    frame_limit_bytes: int = 16 << 20
+    reuse_window_h: float = 72.0
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings with their origins.
+
+    Attributes:
+        origins: field name → where its value came from (``flag``, ``DRAY_PORT``, a path,
+            ``default``).
+        warnings: sentences about variables and keys nobody knows.
+    """
+
+    settings: Settings
+    origins: dict[str, str]
+    warnings: list[str]
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Loaded:
+    """Settings from every source, first wins.
+
+    Args:
+        flags: values given by the caller; None values count as not given.
+        environ: environment variables; default: this process's.
+        directory: where the search for ``dray.toml`` begins; default: the working directory.
+
+    Raises:
+        InvalidInput: a value that cannot be read as its field's type, or a broken file.
+    """
+    env = os.environ if environ is None else environ
+    names = {f.name for f in fields(Settings)}
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(names, "default")
+    warnings: list[str] = []
+
+    def offer(name: str, value: Any, origin: str) -> None:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            warnings.append(f"{origin}: unknown setting {name!r}{hint}")
+        elif name not in values:
+            values[name] = _cast(name, value, origin)
+            origins[name] = origin
+
+    for name, value in (flags or {}).items():
+        if value is not None:
+            offer(name, value, "flag")
+    for variable, value in env.items():
+        if variable.startswith("DRAY_") and variable not in CHILD_VARIABLES:
+            offer(variable.removeprefix("DRAY_").lower(), value, variable)
+    for path, table in _config_files(directory or Path.cwd(), env):
+        for name, value in table.items():
+            offer(name, value, str(path))
+    return Loaded(replace(Settings(), **values), origins, warnings)
+
+
+def _config_files(directory: Path, env: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for folder in (directory, *directory.parents):
+        own, pyproject = folder / "dray.toml", folder / "pyproject.toml"
+        if own.is_file():
+            yield own, _read_toml(own)
+            break
+        if pyproject.is_file():
+            table = _read_toml(pyproject).get("tool", {}).get("dray")
+            if isinstance(table, dict):
+                yield pyproject, cast("dict[str, Any]", table)
+                break
+    base = env.get("XDG_CONFIG_HOME") or str(Path(env.get("HOME", "~")).expanduser() / ".config")
+    user = Path(base) / "dray" / "config.toml"
+    if user.is_file():
+        yield user, _read_toml(user)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+    toml: Any = importlib.import_module(name)
+    try:
+        return cast("dict[str, Any]", toml.loads(path.read_text("utf-8")))
+    except ValueError as exc:  # TOMLDecodeError and UnicodeDecodeError
+        raise InvalidInput(f"{path} is not valid TOML: {exc}", field=str(path)) from exc
+
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+
+def _to_bool(value: Any) -> bool:
+    text = str(value).strip().lower()
+    if text in _TRUE | _FALSE:
+        return text in _TRUE
+    raise ValueError("expected true or false")
+
+
+_CASTS: dict[str, Callable[[Any], Any]] = {
+    "Path": lambda value: Path(str(value)).expanduser().absolute(),
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": _to_bool,
+}
+
+
+def _cast(name: str, value: Any, origin: str) -> Any:
+    (kind,) = (str(f.type) for f in fields(Settings) if f.name == name)
+    try:
+        return _CASTS[kind](value)
+    except (ValueError, TypeError) as exc:
+        raise InvalidInput(
+            f"{origin}: {name} = {value!r} is not a {kind.lower()} ({exc})", field=name, value=value
+        ) from exc

@@ -1,0 +1,359 @@
+"""What Dray keeps: tasks, attempts, queues, agents, projects, artifacts.
+
+Written once: the store fills these, FastAPI validates them at the edge, the SDK returns
+them. Times are seconds since the Unix epoch (UTC). Every class is plain data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from dray.runtime.causes import Cause
+from dray.runtime.resources import Resources
+from dray.runtime.states import Phase, State
+
+
+class TaskType(str, Enum):
+    """What a task is for."""
+
+    TRAINING = "training"
+    TESTING = "testing"
+    INFERENCE = "inference"
+    DATA_PROCESSING = "data_processing"
+    APPLICATION = "application"
+    MONITOR = "monitor"
+    CONTROLLER = "controller"
+    OPTIMIZER = "optimizer"
+    SERVICE = "service"
+    QC = "qc"
+    CUSTOM = "custom"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class OnLost(str, Enum):
+    """What happens to a task whose agent went silent or died."""
+
+    REQUEUE = "requeue"
+    WAIT = "wait"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What may be done with a task when things go wrong.
+
+    Attributes:
+        on_lost: ``requeue`` runs it again elsewhere once the old attempt is proved dead;
+            ``wait`` leaves it unreachable until its agent comes back or is proved dead,
+            and then fails it.
+        max_requeues: how often a lost worker may send it back before it fails.
+    """
+
+    on_lost: OnLost = OnLost.REQUEUE
+    max_requeues: int = 3
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Everything needed to run a task's code again.
+
+    Attributes:
+        repository: URL of the git remote, without credentials; empty outside git.
+        commit: full commit id the code stands on.
+        branch: branch it was taken from; a label when ``commit`` is given.
+        diff: uncommitted changes of tracked files against ``commit``, as git prints them.
+        snapshot: sha256 of a manifest blob (see ``runtime.snapshots``); when present it is
+            the code, and commit, branch and diff are labels.
+        working_dir: directory to run in, relative to the root of the code; ``.`` is the root.
+        entry_point: script relative to ``working_dir``, or ``-m package.module``.
+        arguments: command-line arguments, after the entry point.
+        bootstrap: run the entry point under Dray's recorder, for scripts that never call
+            ``Task.init`` (``dray run``).
+        python_version: ``3.11`` or ``3.11.7``; exactly that or a clear error.
+            Empty: the version the agent runs on.
+        packages: requirement lines to install, in order.
+        index_urls: package indexes; the first is the default, the rest extra.
+            Empty: what the node is configured with.
+        environment_manager: ``uv``.
+        output_uri: where artifacts go; empty for the server's blob store.
+        resources: what its agent must hold.
+    """
+
+    repository: str = ""
+    commit: str = ""
+    branch: str = ""
+    diff: str = ""
+    snapshot: str = ""
+    working_dir: str = "."
+    entry_point: str = ""
+    arguments: list[str] = field(default_factory=list[str])
+    bootstrap: bool = False
+    python_version: str = ""
+    packages: list[str] = field(default_factory=list[str])
+    index_urls: list[str] = field(default_factory=list[str])
+    environment_manager: str = "uv"
+    output_uri: str = ""
+    resources: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One hyperparameter; its flat name is ``Section/name``.
+
+    Attributes:
+        value: as text; ``type`` says how the code that connected it read it.
+        type: ``int``, ``float``, ``bool``, ``str``, ``list``, ``dict``, ``tuple``, ``none`` or
+            empty.
+        description: help text.
+    """
+
+    value: str
+    type: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class ConfigObject:
+    """A named configuration text of a task."""
+
+    text: str
+    type: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class StreamReceipt:
+    """What one stream of an attempt came to.
+
+    Attributes:
+        n_bytes: bytes the process wrote, as counted where it ran.
+        sha256: of those bytes, hexadecimal.
+        stored_bytes: bytes the server holds.
+        exact: whether what is stored is byte for byte what was written.
+    """
+
+    n_bytes: int
+    sha256: str
+    stored_bytes: int = 0
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class EnvironmentReport:
+    """What was prepared for an attempt.
+
+    Attributes:
+        key: of the environment in the node's cache.
+        reused: whether a finished environment was found, as opposed to built.
+        seconds: time from asking for the environment to having it.
+        python: exact version of the interpreter.
+        installed: ``name==version`` of everything in the environment.
+    """
+
+    key: str
+    reused: bool
+    seconds: float
+    python: str = ""
+    installed: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One go at running a task; at most one per task is open.
+
+    Attributes:
+        epoch: 1, 2, 3 …; every write of the attempt carries it.
+        agent: name of the agent, or ``local:HOST`` for a run started by hand.
+        node: host it runs on.
+        lease_expires_at: when the server calls it unreachable; None once closed.
+        executing_at: when the process was started.
+        first_output_at: when its first byte of console reached the server.
+        receipt: streams by name (``stdout``, ``stderr``, ``prepare``), once closed.
+    """
+
+    task_id: str
+    epoch: int
+    agent: str
+    node: str = ""
+    claimed_at: float = 0.0
+    lease_expires_at: float | None = None
+    executing_at: float | None = None
+    first_output_at: float | None = None
+    ended_at: float | None = None
+    cause: Cause | None = None
+    environment: EnvironmentReport | None = None
+    receipt: dict[str, StreamReceipt] = field(default_factory=dict[str, StreamReceipt])
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A named output of a task.
+
+    Attributes:
+        type: how ``get`` rebuilds it: ``json``, ``text``, ``numpy``, ``pandas``, ``pickle``,
+            ``file``, ``archive``, ``uri``.
+        filename: name the bytes are saved under.
+        sha256: of the bytes, and their address in the blob store; empty for ``uri``.
+        uri: where the bytes are when they are not in the blob store.
+        preview: text shown without fetching it, at most 64 KiB.
+    """
+
+    name: str
+    type: str
+    filename: str = ""
+    sha256: str = ""
+    n_bytes: int = 0
+    uri: str = ""
+    preview: str = ""
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Summary of one scalar series: what a table of tasks shows without reading history."""
+
+    last: float
+    last_iteration: int
+    min: float
+    max: float
+    n_points: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task with everything but its high-rate results.
+
+    Attributes:
+        project: full name, nested by ``/``.
+        parameters: by flat name ``Section/name``.
+        properties: user properties by name; editable in every state.
+        runtime: facts of the last run by name (host, python, dray, gpu …).
+        owner: who created it.
+        queue: name of the queue it waits in, or last was claimed from.
+        priority: higher is sooner; 0 unless said.
+        n_requeues: how often a lost worker sent it back.
+        attempt: the latest attempt, open or closed.
+        metrics: title → series → summary; empty in lists.
+        single_values: name → value, as ``report_single_value`` left them; empty in lists.
+    """
+
+    id: str
+    name: str
+    project: str
+    type: TaskType = TaskType.TRAINING
+    state: State = State.DRAFT
+    phase: Phase | None = None
+    cause: Cause | None = None
+    tags: list[str] = field(default_factory=list[str])
+    system_tags: list[str] = field(default_factory=list[str])
+    comment: str = ""
+    parent_id: str = ""
+    owner: str = ""
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    enqueued_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    queue: str = ""
+    priority: int = 0
+    policy: Policy = field(default_factory=Policy)
+    n_requeues: int = 0
+    epoch: int = 0
+    execution: Execution = field(default_factory=Execution)
+    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
+    configuration: dict[str, ConfigObject] = field(default_factory=dict[str, ConfigObject])
+    properties: dict[str, str] = field(default_factory=dict[str, str])
+    runtime: dict[str, str] = field(default_factory=dict[str, str])
+    progress: float | None = None
+    artifacts: list[Artifact] = field(default_factory=list[Artifact])
+    attempt: Attempt | None = None
+    metrics: dict[str, dict[str, Metric]] = field(default_factory=dict[str, dict[str, Metric]])
+    single_values: dict[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True)
+class QueueEntry:
+    """One pending task in a queue, in what the scheduler needs to place it."""
+
+    task_id: str
+    queue: str
+    priority: int
+    rank: int
+    enqueued_at: float
+    resources: Resources
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A named line of pending tasks.
+
+    Attributes:
+        n_pending: tasks waiting, derived.
+        served: whether some agent takes tasks from it, derived.
+    """
+
+    id: str
+    name: str
+    created_at: float
+    n_pending: int = 0
+    served: bool = False
+
+
+@dataclass(frozen=True)
+class AgentRecord:
+    """What the store knows of an agent; whether it is busy is derived from its attempts.
+
+    Attributes:
+        kind: ``static``, ``elastic`` or ``services``.
+        queues: queues it serves, first first; empty: every queue that elastic agents serve.
+        slots: attempts it may run at once (1 unless ``services``).
+        state: ``starting``, ``ready``, ``retiring`` or ``lost``; ended ones are removed.
+        task_ids: open attempts on it, derived.
+    """
+
+    name: str
+    kind: str
+    resources: Resources
+    queues: list[str] = field(default_factory=list[str])
+    slots: int = 1
+    node: str = ""
+    state: str = "starting"
+    created_at: float = 0.0
+    last_seen_at: float = 0.0
+    task_ids: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder of tasks; names nest by ``/``."""
+
+    id: str
+    name: str
+    created_at: float
+    description: str = ""
+    n_tasks: int = 0
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One thing that happened to a task, who did it and by which request."""
+
+    seq: int
+    at: float
+    task_id: str
+    event: str
+    from_state: str
+    to_state: str
+    by: str
+    epoch: int = 0
+    request_id: str = ""
+    cause: Cause | None = None
+    details: dict[str, Any] = field(default_factory=dict[str, Any])

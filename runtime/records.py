@@ -1,0 +1,148 @@
+r"""Records of an attempt: the kinds a spool line may have, and the frame they travel in.
+
+A record is one JSON object on one line of ``records.jsonl``, appended with one ``write``. Its
+member ``k`` is the kind and ``t`` the time (seconds since the epoch). The other members:
+
+    scalar      title, series, i (iteration), v (value)
+    single      name, v
+    text        level, message
+    plot        title, series, i, type (table, confusion_matrix), data (JSON of that type)
+    artifact    the members of ``models.Artifact``; its bytes lie in the spool's ``blobs/SHA256``
+    parameters  values: flat name -> {value, type, description}
+    properties  values: name -> text
+    runtime     values: name -> text (facts about host and process)
+    execution   values: members of ``models.Execution`` captured after the start
+    tags        add: [..], remove: [..]
+    comment     text
+    progress    v (0 to 100)
+    final       exit_code | signal | marked (event), reason, exception
+
+Spools travel as *frames*: one JSON header line, then the raw bytes of its chunks in order.
+
+    {"chunks": [{"stream": "stdout", "offset": 0, "n_bytes": 5}], "executing": true}\n
+    hello
+
+The gateway accepts each byte of a stream once: an overlap is skipped, a gap refused with the
+offset it expects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from dray.runtime.errors import InvalidInput
+
+#: Streams of an attempt, as files of its spool and as names on the wire.
+RECORDS = "records"
+STDOUT = "stdout"
+STDERR = "stderr"
+PREPARE = "prepare"
+CONSOLE_STREAMS = (STDOUT, STDERR, PREPARE)
+STREAMS = (RECORDS, *CONSOLE_STREAMS)
+
+KINDS = frozenset(
+    {
+        "scalar",
+        "single",
+        "text",
+        "plot",
+        "artifact",
+        "parameters",
+        "properties",
+        "runtime",
+        "execution",
+        "tags",
+        "comment",
+        "progress",
+        "final",
+    }
+)
+
+#: Content type of a frame.
+FRAME_TYPE = "application/x-dray-frame"
+#: A frame's header is small; a longer one is not ours.
+HEADER_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Bytes of one stream that begin at ``offset``."""
+
+    stream: str
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a shipper sends in one request.
+
+    Attributes:
+        executing: the attempt's process has started.
+        environment: JSON of ``models.EnvironmentReport``, once it is known.
+        finish: the end: ``{"cause": .., "receipt": {stream: {"n_bytes", "sha256"}}}``.
+    """
+
+    chunks: list[Chunk] = field(default_factory=list[Chunk])
+    executing: bool = False
+    environment: dict[str, Any] | None = None
+    finish: dict[str, Any] | None = None
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """The bytes of ``frame`` as they travel."""
+    header: dict[str, Any] = {
+        "chunks": [
+            {"stream": c.stream, "offset": c.offset, "n_bytes": len(c.data)} for c in frame.chunks
+        ]
+    }
+    if frame.executing:
+        header["executing"] = True
+    if frame.environment is not None:
+        header["environment"] = frame.environment
+    if frame.finish is not None:
+        header["finish"] = frame.finish
+    return b"".join([json.dumps(header).encode(), b"\n", *(c.data for c in frame.chunks)])
+
+
+def decode_frame(body: bytes) -> Frame:
+    """The frame in ``body``.
+
+    Raises:
+        InvalidInput: no header, a stream nobody knows, or bytes that do not add up.
+    """
+    end = body.find(b"\n", 0, HEADER_LIMIT_BYTES)
+    if end < 0:
+        raise InvalidInput("a frame begins with a JSON header line; none was found", field="body")
+    try:
+        header = cast("dict[str, Any]", json.loads(body[:end]))
+        return Frame(
+            chunks=list(_cut(header["chunks"], memoryview(body)[end + 1 :])),
+            executing=bool(header.get("executing", False)),
+            environment=header.get("environment"),
+            finish=header.get("finish"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise InvalidInput(f"not a frame: {exc}", field="body") from exc
+
+
+def _cut(entries: list[dict[str, Any]], rest: memoryview) -> Iterator[Chunk]:
+    at = 0
+    for entry in entries:
+        stream, offset, n_bytes = entry["stream"], int(entry["offset"]), int(entry["n_bytes"])
+        if stream not in STREAMS:
+            raise ValueError(f"stream {stream!r} is none of {', '.join(STREAMS)}")
+        if offset < 0 or n_bytes < 0 or at + n_bytes > len(rest):
+            raise ValueError(f"chunk of {n_bytes} bytes at {offset} does not fit the body")
+        yield Chunk(stream, offset, bytes(rest[at : at + n_bytes]))
+        at += n_bytes
+    if at != len(rest):
+        raise ValueError(f"{len(rest) - at} bytes belong to no chunk")
+
+
+def encode_record(kind: str, at: float, **members: Any) -> bytes:
+    """One record as its line; floats that JSON cannot hold become text (``NaN``, ``Infinity``)."""
+    return json.dumps({"k": kind, "t": at, **members}, separators=(",", ":")).encode() + b"\n"

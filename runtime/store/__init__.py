@@ -1,0 +1,1 @@
+"""The one writer: SQLite behind one repository per noun."""

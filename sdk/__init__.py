@@ -1,0 +1,1 @@
+"""What users call; standard library only inside a training process."""

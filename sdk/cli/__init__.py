@@ -1,0 +1,1 @@
+"""The dray command: one module per noun."""

@@ -1,0 +1,43 @@
+"""Dray hauls experiments from a laptop onto a Ray cluster.
+
+``import dray`` loads nothing else; each name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dray.runtime.errors import DrayError
+    from dray.runtime.models import TaskType
+    from dray.sdk.client import Client
+    from dray.sdk.logger import Logger
+    from dray.sdk.task import Task
+
+__version__ = "0.1.0"
+
+__all__ = ["Client", "DrayError", "Logger", "Task", "TaskType", "__version__"]
+
+_HOMES = {
+    "Client": "dray.sdk.client",
+    "DrayError": "dray.runtime.errors",
+    "Logger": "dray.sdk.logger",
+    "Task": "dray.sdk.task",
+    "TaskType": "dray.runtime.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'dray' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
