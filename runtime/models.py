@@ -296,13 +296,16 @@ class Queue:
     """A named line of pending tasks.
 
     Attributes:
+        elastic: agents are made for its tasks as needed; otherwise only agents started by
+            hand take from it.
         n_pending: tasks waiting, derived.
-        served: whether some agent takes tasks from it, derived.
+        served: whether some agent takes tasks from it, or would be made for it, derived.
     """
 
     id: str
     name: str
     created_at: float
+    elastic: bool = True
     n_pending: int = 0
     served: bool = False
 
@@ -313,7 +316,7 @@ class AgentRecord:
 
     Attributes:
         kind: ``static``, ``elastic`` or ``services``.
-        queues: queues it serves, first first; empty: every queue that elastic agents serve.
+        queues: queues a static agent serves, first first; elastic ones serve every elastic queue.
         slots: attempts it may run at once (1 unless ``services``).
         state: ``starting``, ``ready``, ``retiring`` or ``lost``; ended ones are removed.
         task_ids: open attempts on it, derived.
