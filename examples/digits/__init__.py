@@ -1,0 +1,1 @@
+"""Recognise handwritten digits: the example behind ``dray demo``."""

@@ -1,0 +1,1 @@
+"""Tests without Ray: fast, on real files, processes and databases."""

@@ -1,0 +1,158 @@
+"""Who may import whom: the rooms of Dray, as data, against every import of every file."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("runtime", "envbuilder", "sdk", "api", "actors", "examples", "src/dray")
+
+#: Everything of ``runtime`` but the store, which the gateway alone opens.
+RUNTIME = ("dray.runtime", "-dray.runtime.store")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the files under one path may import.
+
+    Attributes:
+        path: a file or folder; the longest rule that fits a file decides.
+        dray: modules of ours, with what is below them; a leading ``-`` takes one out again.
+        outside: packages of others; the standard library is everybody's.
+        lazily: packages of others, and modules of ours, inside functions only.
+    """
+
+    path: str
+    dray: tuple[str, ...]
+    outside: tuple[str, ...] = ()
+    lazily: tuple[str, ...] = ()
+
+
+RULES = (
+    Rule("runtime", RUNTIME),
+    Rule("runtime/hardware.py", RUNTIME, lazily=("psutil", "pynvml")),
+    Rule("runtime/subprocesses.py", RUNTIME, lazily=("psutil",)),
+    Rule("runtime/store", ("dray.runtime",), ("aiosqlite",)),
+    Rule("envbuilder", (*RUNTIME, "dray.envbuilder")),
+    Rule("envbuilder/source.py", (*RUNTIME, "dray.envbuilder"), lazily=("git",)),
+    Rule(
+        "sdk",
+        (*RUNTIME, "dray.sdk", "-dray.sdk.cli"),
+        lazily=("git", "cloudpickle", "psutil", "numpy", "pandas", "matplotlib", "PIL"),
+    ),
+    Rule("sdk/cli", (*RUNTIME, "dray.sdk"), ("typer",), lazily=("rich",)),
+    Rule("sdk/cli/cluster.py", (*RUNTIME, "dray.sdk"), ("typer",), ("rich", "dray.actors.cluster")),
+    Rule("api", ("dray.runtime", "dray.api"), ("fastapi", "pydantic", "starlette", "anyio")),
+    Rule(
+        "actors",
+        ("dray.runtime", "dray.envbuilder", "dray.api", "dray.actors"),
+        ("ray", "anyio", "uvicorn"),
+    ),
+    Rule("examples", ("dray",), ("numpy", "sklearn", "data")),
+    Rule("src/dray/__init__.py", (), lazily=(*RUNTIME, "dray.sdk", "-dray.sdk.cli")),
+    Rule("src/dray/__main__.py", ("dray.sdk.cli.main",)),
+)
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, and whether importing the file imports it."""
+
+    line: int
+    module: str
+    is_lazy: bool
+
+
+def source_files() -> list[str]:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+        if folder != "src/dray" or path.parent == ROOT / folder
+    }
+    return sorted(found)
+
+
+def rule_for(file: str) -> Rule:
+    fitting = [r for r in RULES if file == r.path or file.startswith(r.path + "/")]
+    return max(fitting, key=lambda rule: len(rule.path))
+
+
+def imports_of(tree: ast.AST, *, is_lazy: bool = False) -> Iterator[Import]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield Import(node.lineno, name.name, is_lazy)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            for name in node.names:
+                yield Import(node.lineno, f"{base}.{name.name}" if base else name.name, is_lazy)
+        else:
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from imports_of(node, is_lazy=is_lazy or inside or is_for_types_only(node))
+
+
+def is_for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def covers(names: tuple[str, ...], module: str) -> bool:
+    fitting = [n for n in names if f"{module}.".startswith(n.removeprefix("-") + ".")]
+    return bool(fitting) and not max(fitting, key=lambda n: len(n.removeprefix("-"))).startswith(
+        "-"
+    )
+
+
+def is_allowed(rule: Rule, found: Import) -> bool:
+    top = found.module.split(".")[0]
+    if top in sys.stdlib_module_names:
+        return True
+    if covers((*rule.dray, *rule.outside), found.module):
+        return True
+    return found.is_lazy and covers(rule.lazily, found.module)
+
+
+@pytest.mark.parametrize("file", source_files())
+def test_a_file_imports_only_what_its_room_may(file: str) -> None:
+    rule = rule_for(file)
+    tree = ast.parse((ROOT / file).read_text("utf-8"))
+    refused = [found for found in imports_of(tree) if not is_allowed(rule, found)]
+    assert not refused, "\n".join(
+        f"{file}:{found.line} imports {found.module}{' inside a function' if found.is_lazy else ''}"
+        f", which the rule for {rule.path} does not allow"
+        for found in refused
+    )
+
+
+def test_every_rule_is_about_something() -> None:
+    files = source_files()
+    idle = [
+        r.path for r in RULES if not any(f == r.path or f.startswith(r.path + "/") for f in files)
+    ]
+    assert not idle
+
+
+@pytest.mark.parametrize(
+    ("source", "file"),
+    [
+        ("import ray", "runtime/states.py"),
+        ("from dray.sdk import client", "runtime/states.py"),
+        ("from dray.runtime import store", "sdk/client.py"),
+        ("from dray.runtime.store.database import Database", "envbuilder/build.py"),
+        ("import git", "sdk/capture.py"),
+        ("from dray.actors import cluster", "sdk/cli/cluster.py"),
+        ("def f():\n from dray.actors.cluster import up", "sdk/cli/tasks.py"),
+        ("import runtime.states", "api/app.py"),
+        ("from . import ids", "runtime/states.py"),
+        ("import aiosqlite", "api/app.py"),
+    ],
+)
+def test_the_walk_finds_what_is_forbidden(source: str, file: str) -> None:
+    found = list(imports_of(ast.parse(source)))
+    assert not all(is_allowed(rule_for(file), each) for each in found)
