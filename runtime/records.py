@@ -9,6 +9,7 @@ member ``k`` is the kind and ``t`` the time (seconds since the epoch). The other
     plot        title, series, i, type (table, confusion_matrix), data (JSON of that type)
     artifact    the members of ``models.Artifact``; its bytes lie in the spool's ``blobs/SHA256``
     parameters  values: flat name -> {value, type, description}
+    configuration  values: name -> {text, type, description}
     properties  values: name -> text
     runtime     values: name -> text (facts about host and process)
     execution   values: members of ``models.Execution`` captured after the start
@@ -51,6 +52,7 @@ KINDS = frozenset(
         "plot",
         "artifact",
         "parameters",
+        "configuration",
         "properties",
         "runtime",
         "execution",
