@@ -1,0 +1,265 @@
+"""What callers hand to the store and get back from it, where a model is not enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from dray.runtime.causes import Cause
+from dray.runtime.machine import Head
+from dray.runtime.models import ConfigObject, Parameter, Policy, Task, TaskType
+from dray.runtime.states import Phase, State
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class By:
+    """Who did it, and by which request; kept in the audit."""
+
+    who: str
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """A part of a list.
+
+    Attributes:
+        next_cursor: what to ask the next page with; None when this is the last one.
+    """
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one command did to a task; equal heads mean that it stood already."""
+
+    before: Head
+    after: Head
+
+    @property
+    def happened(self) -> bool:
+        """Whether anything is different."""
+        return self.before != self.after
+
+
+@dataclass(frozen=True)
+class TaskQuery:
+    """Which tasks, in which order.
+
+    Attributes:
+        project: full name; its sub-projects are included.
+        name: part of the name, any case.
+        states: any of them; the same holds for ``types``.
+        tags: all of them.
+        search: part of name, comment or id.
+        order: ``created_at``, ``updated_at`` or ``name``; ``-`` in front: descending.
+    """
+
+    project: str | None = None
+    name: str | None = None
+    name_exact: str | None = None
+    states: list[State] = field(default_factory=list[State])
+    types: list[TaskType] = field(default_factory=list[TaskType])
+    tags: list[str] = field(default_factory=list[str])
+    queue: str | None = None
+    parent_id: str | None = None
+    owner: str | None = None
+    search: str | None = None
+    order: str = "-created_at"
+    limit: int = 50
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskEdit:
+    """What to change; a member that is None stays as it is.
+
+    Attributes:
+        properties: merged; a value of None deletes the property.
+        parameters: merged, unless ``replace_parameters``; None as a value deletes.
+        configuration: merged; None as a value deletes.
+        execution: members of ``models.Execution`` to change, ``resources`` merged likewise.
+            Changing repository, commit, branch or diff drops the snapshot.
+        output_uri: short for ``execution.output_uri``.
+    """
+
+    name: str | None = None
+    project: str | None = None
+    comment: str | None = None
+    tags: list[str] | None = None
+    properties: dict[str, str | None] | None = None
+    type: TaskType | None = None
+    parameters: dict[str, Parameter | None] | None = None
+    replace_parameters: bool = False
+    configuration: dict[str, ConfigObject | None] | None = None
+    execution: dict[str, Any] | None = None
+    policy: Policy | None = None
+    priority: int | None = None
+    output_uri: str | None = None
+
+
+@dataclass(frozen=True)
+class CloneRequest:
+    """How a clone differs from its source; None: as the source, or the default name."""
+
+    id: str | None = None
+    name: str | None = None
+    project: str | None = None
+    comment: str | None = None
+    tags: list[str] | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ClaimRequest:
+    """Who wants to run which task.
+
+    Attributes:
+        claim_id: made by the caller; the same one is answered again.
+    """
+
+    task_id: str
+    agent: str
+    node: str
+    claim_id: str
+    lease_ttl_s: float
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A task and the right to run it as attempt ``epoch``."""
+
+    task: Task
+    epoch: int
+    claim_id: str
+    lease_ttl_s: float
+
+
+@dataclass(frozen=True)
+class OpenAttempt:
+    """A running task as whoever watches leases sees it.
+
+    Attributes:
+        kind: ``local`` for a run started by hand, else ``agent``.
+        stop: why it is to end, once somebody asked.
+    """
+
+    task_id: str
+    epoch: int
+    agent: str
+    phase: Phase
+    lease_expires_at: float
+    kind: str
+    node: str = ""
+    queue: str = ""
+    owner: str = ""
+    claimed_at: float = 0.0
+    stop: Cause | None = None
+
+
+@dataclass(frozen=True)
+class FrameReply:
+    """What a shipper is told after a frame.
+
+    Attributes:
+        offsets: bytes of each stream that the server has.
+        stop: why the attempt is to end, once somebody asked.
+        change: what the frame did to the task's head (not for the wire).
+        n_console_bytes: console bytes that were new (not for the wire).
+    """
+
+    offsets: dict[str, int]
+    state: State
+    phase: Phase | None
+    stop: Cause | None
+    lease_ttl_s: float
+    change: Change | None = None
+    n_console_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class ConsolePiece:
+    """Console output in order of arrival.
+
+    Attributes:
+        seq: grows with every piece of the server; ask for what comes after it.
+        offset: of its first byte in the stream.
+        at: when it arrived.
+    """
+
+    seq: int
+    epoch: int
+    stream: str
+    offset: int
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class ConsolePage:
+    """Pieces, and the ``seq`` to go on after."""
+
+    pieces: list[ConsolePiece]
+    next: int
+
+
+@dataclass(frozen=True)
+class RawConsole:
+    """One stream as a file: its first ``n_bytes`` bytes are what the process wrote."""
+
+    path: str
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class ScalarSeries:
+    """Points of one series by iteration; a value that is not a finite number is None."""
+
+    iterations: list[int]
+    values: list[float | None]
+    times: list[float]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One reported plot.
+
+    Attributes:
+        type: ``table`` or ``confusion_matrix``.
+        data: JSON of that type.
+    """
+
+    title: str
+    series: str
+    iteration: int
+    type: str
+    data: Any
+    at: float
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """One line of ``report_text``."""
+
+    seq: int
+    epoch: int
+    at: float
+    level: str
+    message: str
+
+
+@dataclass(frozen=True)
+class StoredReply:
+    """What a request with this idempotency key was answered.
+
+    Attributes:
+        fingerprint: of the request, so that the key is not used for another one.
+    """
+
+    fingerprint: str
+    status: int
+    body: str
