@@ -1,0 +1,143 @@
+"""What the HTTP API answers beyond the models: pages, frame replies, console pieces, series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from dray.runtime.causes import Cause
+from dray.runtime.models import Task
+from dray.runtime.states import Phase, State
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some of a list.
+
+    Attributes:
+        next_cursor: give it back to get what follows; None at the end.
+    """
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """A task that now waits in a queue.
+
+    Attributes:
+        queue_served: whether some agent takes tasks from that queue.
+        warning: a sentence for people when nobody does; else empty.
+    """
+
+    task: Task
+    queue_served: bool = True
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run started by hand and its lease.
+
+    Attributes:
+        token: bearer token that may write for this attempt only.
+    """
+
+    task: Task
+    epoch: int
+    token: str
+    lease_ttl_s: float
+
+
+@dataclass(frozen=True)
+class FrameReply:
+    """What the gateway says to a frame or a renewal.
+
+    Attributes:
+        offsets: bytes it holds of each stream.
+        stop: why the attempt shall end, once somebody asked for it.
+        lease_ttl_s: the lease runs this long from now.
+    """
+
+    offsets: dict[str, int] = field(default_factory=dict[str, int])
+    phase: Phase | None = None
+    stop: Cause | None = None
+    lease_ttl_s: float = 30.0
+    state: State = State.RUNNING
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a task is where it is, in one sentence."""
+
+    state: State
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConsolePiece:
+    """Console text that was written at one time.
+
+    Attributes:
+        seq: grows over all streams and attempts of a task; a place to go on from.
+        offset: of the text's first byte in its stream.
+    """
+
+    seq: int
+    epoch: int
+    stream: str
+    offset: int
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class ConsolePage:
+    """Some pieces of a console.
+
+    Attributes:
+        next: give it as ``after`` to get what follows.
+        closed: nothing will follow.
+    """
+
+    pieces: list[ConsolePiece]
+    next: int = 0
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one scalar series, thinned by the server to what was asked for."""
+
+    iterations: list[int] = field(default_factory=list[int])
+    values: list[float] = field(default_factory=list[float])
+    times: list[float] = field(default_factory=list[float])
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A reported table, matrix or figure.
+
+    Attributes:
+        type: says how to read ``data`` (``table``, ``confusion_matrix``).
+    """
+
+    title: str
+    series: str
+    iteration: int
+    type: str
+    data: Any = None
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """The server as it describes itself."""
+
+    version: str
+    home: str = ""
+    url: str = ""
+    started_at: float = 0.0

@@ -1,0 +1,133 @@
+"""Client calls for what a task has left behind: console, scalars, plots, artifacts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from dray.runtime.answers import ConsolePage, ConsolePiece, Plot, Series
+from dray.runtime.codec import from_json
+from dray.runtime.models import Artifact
+from dray.sdk.transport import Transport, quoted
+
+
+class ResultCalls:
+    """Results; mixed into :class:`dray.sdk.client.Client`."""
+
+    _http: Transport
+
+    def console(
+        self,
+        task_id: str,
+        *,
+        after: int | None = None,
+        tail_bytes: int | None = None,
+        stream: str = "",
+        limit_bytes: int | None = None,
+    ) -> ConsolePage:
+        """Console pieces after a place, or the last ``tail_bytes`` of all.
+
+        ``after`` is ``next`` of an earlier page; ``stream`` is ``stdout``, ``stderr`` or
+        ``prepare``, and all of them unless said.
+        """
+        query = {
+            "after": after,
+            "tail_bytes": tail_bytes,
+            "stream": stream,
+            "limit_bytes": limit_bytes,
+        }
+        answer = self._http.call("GET", f"/tasks/{quoted(task_id)}/console", query=query)
+        return from_json(ConsolePage, answer)
+
+    def follow_console(self, task_id: str, *, after: int | None = None) -> Iterator[ConsolePiece]:
+        """Console pieces as they are written, until nothing will follow.
+
+        Goes on where it was when the connection is lost.
+        """
+        path = f"/tasks/{quoted(task_id)}/console/follow"
+        with closing(self._http.events(path, query={"after": after})) as events:
+            for event in events:
+                if event.event == "closed":
+                    return
+                if event.event == "piece":
+                    yield from_json(ConsolePiece, json.loads(event.data))
+
+    def console_raw(
+        self,
+        task_id: str,
+        *,
+        stream: str = "stdout",
+        epoch: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+    ) -> Iterator[bytes]:
+        """The bytes of one stream as the process wrote them, in blocks.
+
+        Of the latest attempt unless ``epoch`` is given; from byte ``start`` up to, and
+        without, byte ``end``.
+        """
+        headers = None
+        if start is not None or end is not None:
+            last = "" if end is None else str(end - 1)
+            headers = {"Range": f"bytes={start or 0}-{last}"}
+        path = f"/tasks/{quoted(task_id)}/console/raw"
+        query = {"epoch": epoch, "stream": stream}
+        return self._http.download(path, query=query, headers=headers)
+
+    def scalars(
+        self, task_id: str, *, title: str = "", series: str = "", max_points: int = 1000
+    ) -> dict[str, dict[str, Series]]:
+        """Points by title and series, each thinned to at most ``max_points``."""
+        query = {"title": title, "series": series, "max_points": max_points}
+        answer = self._http.call("GET", f"/tasks/{quoted(task_id)}/scalars", query=query)
+        return {
+            title: {name: _series(points) for name, points in by_name.items()}
+            for title, by_name in answer.items()
+        }
+
+    def plots(self, task_id: str) -> list[Plot]:
+        """Every reported table, matrix and figure."""
+        answer = self._http.call("GET", f"/tasks/{quoted(task_id)}/plots")
+        return [from_json(Plot, plot) for plot in answer["items"]]
+
+    def artifacts(self, task_id: str) -> list[Artifact]:
+        """The task's named outputs."""
+        answer = self._http.call("GET", f"/tasks/{quoted(task_id)}/artifacts")
+        return [from_json(Artifact, artifact) for artifact in answer["items"]]
+
+    def artifact(self, task_id: str, name: str) -> Artifact:
+        """One named output."""
+        path = f"/tasks/{quoted(task_id)}/artifacts/{quoted(name)}"
+        return from_json(Artifact, self._http.call("GET", path))
+
+    def artifact_content(self, task_id: str, name: str) -> bytes:
+        """The bytes of an artifact that fits in memory."""
+        path = f"/tasks/{quoted(task_id)}/artifacts/{quoted(name)}/content"
+        return b"".join(self._http.download(path))
+
+    def download_artifact(self, task_id: str, name: str, to: Path) -> Path:
+        """Fetch an artifact into the file ``to``, which appears only whole."""
+        path = f"/tasks/{quoted(task_id)}/artifacts/{quoted(name)}/content"
+        aside = to.with_name(f".{to.name}.{os.getpid()}.part")
+        try:
+            with aside.open("wb") as file:
+                for block in self._http.download(path):
+                    file.write(block)
+            aside.replace(to)
+        finally:
+            aside.unlink(missing_ok=True)
+        return to
+
+
+def _series(points: dict[str, Any]) -> Series:
+    # JSON has no NaN: the server sends it as null, or as the word.
+    values = [float("nan") if v is None else float(v) for v in points["values"]]
+    return Series(
+        iterations=[int(i) for i in points["iterations"]],
+        values=values,
+        times=[float(t) for t in points.get("times", ())],
+    )
