@@ -123,6 +123,7 @@ class _Board:
     starting: dict[str, int]
     idle: dict[str, AgentView]
     free_by_node: dict[str, dict[str, float]]
+    services_started: bool = False
     decisions: list[Decision] = field(default_factory=list[Decision])
 
 
@@ -179,7 +180,7 @@ def _place(entry: QueueEntry, view: View, board: _Board) -> Decision:
     if entry.queue in view.static_queues:
         return Wait(entry.task_id, _static_reason(entry, view))
     if entry.queue == SERVICES_QUEUE:
-        return _start_services(entry, view)
+        return _start_services(entry, view, board)
     return _start_or_make_room(entry, view, board)
 
 
@@ -212,9 +213,12 @@ def _static_reason(entry: QueueEntry, view: View) -> str:
     return f"every agent of queue {entry.queue!r} is busy"
 
 
-def _start_services(entry: QueueEntry, view: View) -> Decision:
+def _start_services(entry: QueueEntry, view: View, board: _Board) -> Decision:
     if not view.nodes:
         return Wait(entry.task_id, "the cluster has no live node")
+    if board.services_started:
+        return Wait(entry.task_id, "a services agent is being started")
+    board.services_started = True
     return StartAgent(Resources(cpus=0), view.nodes[0].node_id, "services", entry.task_id)
 
 
@@ -280,6 +284,15 @@ def _retire_idle(view: View, board: _Board) -> None:
     for agent in spare[: max(0, len(spare) - view.min_idle)]:
         if view.now - agent.idle_since >= view.agent_idle_s:
             _retire(agent, f"idle for {view.now - agent.idle_since:.0f} s", board)
+
+
+def has_room(wanted: Resources, node: NodeView, agents: Iterable[AgentView]) -> bool:
+    """Whether a node could take one more agent of this shape."""
+    free = dict(node.total)
+    for agent in agents:
+        if agent.node_id == node.node_id:
+            free = resources.subtract(free, agent.resources)
+    return resources.fits(wanted, free)
 
 
 def is_served(queue: str, static: bool, agents: Iterable[AgentView]) -> bool:

@@ -1,0 +1,94 @@
+"""AgentActor: holds resources on a node and runs the attempts it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+
+import anyio
+from anyio.abc import TaskGroup
+
+from dray.actors import handles
+from dray.actors.attempt import AttemptRun, Workshop
+from dray.actors.lifetime import run_for_life
+from dray.actors.orders import AgentFacts, WorkOrder
+from dray.runtime.causes import Cause
+from dray.runtime.clock import SystemClock
+from dray.runtime.config import Settings
+from dray.runtime.paths import NodePaths
+from dray.runtime.subprocesses import Supervisor
+
+log = logging.getLogger("dray.agent")
+
+
+class AgentActor:
+    """One slot (or, for services, several): Ray tracks what it holds, it runs what it is given.
+
+    Owns: the process trees of its attempts, through one supervisor process.
+    Rebuilt from: nothing; it never restarts. Its death is the proof that its attempts are
+    dead, because the supervisor ends every tree when its agent goes.
+    Guarantees: an order given twice runs once; ``run`` returns only when the store has the
+    end of the attempt, or knows better.
+    """
+
+    async def __init__(self, name: str, settings: Settings) -> None:
+        self._name = name
+        self._settings = settings
+        #: {(task id, epoch): run}, every attempt this agent was ever given and not forgotten.
+        self._runs: dict[tuple[str, int], AttemptRun] = {}
+        self._ready = asyncio.Event()
+        self._tasks: TaskGroup
+        self._workshop: Workshop
+        self._main = run_for_life(self._run(), f"agent {name}")
+
+    async def facts(self) -> AgentFacts:
+        """Who and where it is, as soon as it can take work."""
+        await self._ready.wait()
+        return AgentFacts(
+            pid=handles.own_pid(),
+            node=platform.node(),
+            node_id=handles.own_node_id(),
+            gpus=handles.own_gpu_ids(),
+        )
+
+    async def run(self, order: WorkOrder) -> Cause:
+        """Run an attempt to its end; asked again, wait for the same end."""
+        await self._ready.wait()
+        key = (order.task.id, order.epoch)
+        if key not in self._runs:
+            self._runs[key] = AttemptRun(order, self._workshop)
+            self._tasks.start_soon(self._runs[key].run, name=f"attempt {order.task.id[:8]}")
+        run = self._runs[key]
+        cause = await run.ended()
+        # The scheduler that asked has its answer once this returns; a restarted one reads the
+        # end from the store and does not ask again.
+        self._runs.pop(key, None)
+        return cause
+
+    async def stop(self, task_id: str, epoch: int, cause: Cause) -> None:
+        """End an attempt; nothing happens when it is not here."""
+        run = self._runs.get((task_id, epoch))
+        if run is not None:
+            run.stop(cause)
+
+    async def watch(self) -> None:
+        """Never return: whoever awaits this hears from Ray at once when the agent is gone."""
+        await asyncio.Event().wait()
+
+    async def _run(self) -> None:
+        async with (
+            await Supervisor.start() as supervisor,
+            anyio.create_task_group() as self._tasks,
+        ):
+            self._workshop = Workshop(
+                agent=self._name,
+                node_name=platform.node(),
+                node=NodePaths(self._settings.cache),
+                settings=self._settings,
+                supervisor=supervisor,
+                gpus=handles.own_gpu_ids(),
+                clock=SystemClock(),
+            )
+            self._ready.set()
+            await anyio.sleep_forever()

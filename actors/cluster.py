@@ -1,0 +1,257 @@
+"""Up, down and status of a cluster: what the command line's cluster commands call."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from dray import __version__
+from dray.actors import handles, rayhost
+from dray.actors.gateway import GatewayActor
+from dray.actors.handles import ActorOptions
+from dray.actors.orders import Health
+from dray.actors.scheduler import SchedulerActor
+from dray.runtime import tokens
+from dray.runtime.config import Settings
+from dray.runtime.errors import Conflict, StoreUnusable
+from dray.runtime.paths import HomePaths
+
+#: Queues every cluster has.
+QUEUES = ["default", "services"]
+#: An actor process takes a second to start, many on a loaded machine.
+ACTOR_TIMEOUT_S = 90.0
+#: How long ``up`` waits for the first agent before it says that there is none yet.
+AGENT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """How to bring a cluster up.
+
+    Attributes:
+        address: of a Ray cluster to join; ``auto`` for the one on this machine; None: start one.
+        num_cpus: CPUs of the Ray head that is started; None: what the machine has.
+        num_gpus: likewise.
+    """
+
+    address: str | None = None
+    num_cpus: int | None = None
+    num_gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class ClusterInfo:
+    """A cluster that is up.
+
+    Attributes:
+        n_agents: agents that are ready.
+        was_up: it was up already, nothing was started.
+    """
+
+    url: str
+    page: str
+    home: Path
+    ray_address: str
+    n_agents: int
+    was_up: bool
+
+
+@dataclass(frozen=True)
+class DownReport:
+    """What ``down`` did.
+
+    Attributes:
+        was_up: there was something to stop.
+        n_told: running tasks that were told, and wait in their queues for the next ``up``.
+    """
+
+    was_up: bool
+    n_told: int = 0
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What ``up`` leaves for the next command, in ``cluster.json``."""
+
+    url: str
+    ray_address: str
+    ray_pid: int | None
+    loopback: bool
+    version: str = __version__
+    started_at: float = field(default_factory=time.time)
+
+
+def up(settings: Settings, options: UpOptions) -> ClusterInfo:
+    """Start or join Ray, bring up gateway, scheduler, queues and a first agent; all healthy.
+
+    Calling it again changes nothing; after ``down`` it finds everything as it was.
+
+    Raises:
+        StoreUnusable: the data folder is not writable, or Ray or an actor did not start.
+        Conflict: the port is taken.
+        ServerUnreachable: no Ray cluster answers at ``options.address``.
+    """
+    home = _make_home(settings)
+    record = _read_record(home)
+    if record is not None:
+        if _is_up(record, home):
+            return _join(settings, home, record, was_up=True)
+        _sweep(record, home)
+    if not rayhost.is_port_free(settings.host, settings.port):
+        raise Conflict(
+            f"port {settings.port} on {settings.host} is taken; choose another with --port, "
+            f"or stop what listens there",
+            field="port",
+            value=settings.port,
+        )
+    record = _start_ray(settings, home, options)
+    try:
+        info = _join(settings, home, record, was_up=False)
+    except BaseException:
+        _sweep(record, home)
+        raise
+    _write_private(home.cluster, json.dumps(record.__dict__))
+    return info
+
+
+def down(settings: Settings, *, force: bool = False) -> DownReport:
+    """Tell running tasks, stop the actors, end the Ray that ``up`` started; state is kept.
+
+    Args:
+        force: end everything at once; running tasks are requeued by the next ``up``.
+    """
+    home = HomePaths(settings.home)
+    record = _read_record(home)
+    if record is None:
+        return DownReport(was_up=False)
+    n_told = 0
+    if not force and _is_up(record, home):
+        n_told = _stop_actors(settings, home, record)
+    _sweep(record, home)
+    return DownReport(was_up=True, n_told=n_told)
+
+
+def _make_home(settings: Settings) -> HomePaths:
+    home = HomePaths(settings.home)
+    try:
+        home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = home.root / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as exc:
+        raise StoreUnusable(
+            f"the data folder {home.root} cannot be written ({exc.strerror}); "
+            "set DRAY_HOME to one that can",
+            field="home",
+            value=str(home.root),
+        ) from exc
+    tokens.read_or_create(home.token)
+    tokens.read_or_create(home.ray_token)
+    return home
+
+
+def _read_record(home: HomePaths) -> _Record | None:
+    try:
+        document = cast("dict[str, Any]", json.loads(home.cluster.read_text("utf-8")))
+        return _Record(**document)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as exc:
+        raise StoreUnusable(f"{home.cluster} is damaged ({exc}); remove it and try again") from exc
+
+
+def _is_up(record: _Record, home: HomePaths) -> bool:
+    if record.ray_pid is not None:
+        return rayhost.is_alive(record.ray_pid, home)
+    return True  # a joined Ray is somebody else's; connecting will tell
+
+
+def _start_ray(settings: Settings, home: HomePaths, options: UpOptions) -> _Record:
+    url = f"http://{_reachable_host(settings.host)}:{settings.port}"
+    if options.address is not None:
+        return _Record(url, options.address, None, loopback=False)
+    variables = rayhost.environment(home, loopback=True)
+    address, pid = rayhost.start_head(
+        home, variables, num_cpus=options.num_cpus, num_gpus=options.num_gpus
+    )
+    return _Record(url, address, pid, loopback=True)
+
+
+def _reachable_host(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104  (told to, by --host)
+        return handles.own_address()
+    return f"[{host}]" if ":" in host else host
+
+
+def _join(settings: Settings, home: HomePaths, record: _Record, *, was_up: bool) -> ClusterInfo:
+    """Connect as a driver and see to it that every actor is there and healthy."""
+    _connect(home, record)
+    try:
+        gateway = handles.get_or_create(
+            GatewayActor, ActorOptions(handles.GATEWAY, on_head=True), settings, record.url
+        )
+        _await_health(gateway, "gateway", home)
+        scheduler = handles.get_or_create(
+            SchedulerActor, ActorOptions(handles.SCHEDULER, on_head=True), settings
+        )
+        _await_health(scheduler, "scheduler", home)
+        handles.get(gateway.ensure_queues.remote(QUEUES), ACTOR_TIMEOUT_S)
+        n_agents = int(
+            handles.get(
+                scheduler.warm_up.remote(AGENT_TIMEOUT_S), AGENT_TIMEOUT_S + ACTOR_TIMEOUT_S
+            )
+        )
+    finally:
+        handles.disconnect()
+    return ClusterInfo(record.url, record.url, home.root, record.ray_address, n_agents, was_up)
+
+
+def _connect(home: HomePaths, record: _Record) -> None:
+    if record.ray_pid is not None:
+        os.environ.update(rayhost.environment(home, loopback=record.loopback))
+    handles.connect(record.ray_address)
+
+
+def _await_health(actor: handles.Handle, name: str, home: HomePaths) -> Health:
+    try:
+        return cast("Health", handles.get(actor.ping.remote(), ACTOR_TIMEOUT_S))
+    except (TimeoutError, handles.ActorTrouble) as exc:
+        log = home.logs / f"{name}.log"
+        tail = log.read_text("utf-8", "replace")[-1500:] if log.is_file() else str(exc)
+        raise StoreUnusable(f"the {name} did not start; the end of {log}:\n{tail}") from exc
+
+
+def _stop_actors(settings: Settings, home: HomePaths, record: _Record) -> int:
+    """Stop from the outside in: agents' tasks, then what plans, then what keeps."""
+    patience_s = 3 * settings.stop_grace_s + 5
+    _connect(home, record)
+    try:
+        scheduler, gateway = handles.find(handles.SCHEDULER), handles.find(handles.GATEWAY)
+        n_told = 0
+        if scheduler is not None:
+            told = scheduler.drain.remote(patience_s)
+            n_told = int(handles.get(told, patience_s + ACTOR_TIMEOUT_S))
+        if gateway is not None:
+            handles.get(gateway.stop.remote(), ACTOR_TIMEOUT_S)
+        handles.kill_all()
+    finally:
+        handles.disconnect()
+    return n_told
+
+
+def _sweep(record: _Record, home: HomePaths) -> None:
+    if record.ray_pid is not None:
+        rayhost.end_head(record.ray_pid, home)
+    home.cluster.unlink(missing_ok=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    aside.replace(path)

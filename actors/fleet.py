@@ -1,0 +1,173 @@
+"""The agents a scheduler minds: started, adopted after a restart, watched, retired, lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import anyio
+from anyio.abc import TaskGroup
+
+from dray.actors import handles
+from dray.actors.agent import AgentActor
+from dray.actors.handles import ActorOptions, Handle
+from dray.actors.orders import AgentFacts
+from dray.runtime.clock import Clock
+from dray.runtime.config import Settings
+from dray.runtime.ids import new_id
+from dray.runtime.models import AgentRecord
+from dray.runtime.policy import SERVICES_SLOTS, AgentView, StartAgent
+
+log = logging.getLogger("dray.scheduler")
+
+#: A worker process of Ray starts in about a second; a busy node may take many times that.
+START_TIMEOUT_S = 90.0
+#: How long a failed start holds its place, so that it is not tried again at once.
+START_RETRY_S = 5.0
+
+
+@dataclass
+class Member:
+    """One agent of the fleet.
+
+    Attributes:
+        running: (task id, epoch) of its open attempts.
+        gone: set once, when it has left the fleet.
+    """
+
+    record: AgentRecord
+    node_id: str
+    handle: Handle
+    ready: bool = False
+    idle_since: float = 0.0
+    running: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def view(self) -> AgentView:
+        """This agent as the plan sees it."""
+        return AgentView(
+            name=self.record.name,
+            kind=self.record.kind,
+            resources=self.record.resources,
+            node_id=self.node_id,
+            ready=self.ready,
+            slots=self.record.slots,
+            n_running=len(self.running),
+            idle_since=self.idle_since,
+            queues=tuple(self.record.queues),
+        )
+
+
+class Fleet:
+    """All agents by name; changes are written to the store before they are acted on.
+
+    Args:
+        wake: called when something changed that a plan depends on.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, tasks: TaskGroup, wake: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._tasks = tasks
+        self._wake = wake
+        self._members: dict[str, Member] = {}
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(list(self._members.values()))
+
+    def get(self, name: str) -> Member | None:
+        """The agent of that name, while it is in the fleet."""
+        return self._members.get(name)
+
+    def views(self) -> tuple[AgentView, ...]:
+        """Every agent as the plan sees it."""
+        return tuple(member.view() for member in self._members.values())
+
+    async def start(self, wanted: StartAgent) -> None:
+        """Create an agent; it counts as starting at once and is ready when it answers."""
+        record = AgentRecord(
+            name=f"{wanted.kind}-{wanted.resources.label()}-{new_id()[:6]}",
+            kind=wanted.kind,
+            resources=wanted.resources,
+            slots=SERVICES_SLOTS if wanted.kind == "services" else 1,
+            created_at=self._clock.now(),
+        )
+        await handles.gateway().put_agent.remote(record)
+        options = ActorOptions(
+            name=handles.agent_actor_name(record.name),
+            restarts=False,
+            node_id=wanted.node_id,
+            resources=wanted.resources,
+        )
+        handle = handles.get_or_create(AgentActor, options, record.name, self._settings)
+        self._enlist(Member(record, wanted.node_id, handle))
+
+    async def adopt(self, record: AgentRecord) -> Member | None:
+        """Take over an agent the store knows; None when its actor is gone."""
+        handle = handles.find(handles.agent_actor_name(record.name))
+        if handle is None:
+            await handles.gateway().remove_agent.remote(record.name)
+            return None
+        member = Member(record, "", handle)
+        self._enlist(member)
+        return member
+
+    async def retire(self, name: str, reason: str) -> None:
+        """Let an idle agent go; what it held is free once its process has ended."""
+        member = self._members.pop(name, None)
+        if member is None:
+            return
+        log.info("retiring %s: %s", name, reason)
+        member.gone.set()
+        await handles.gateway().remove_agent.remote(name)
+        handles.kill(handles.agent_actor_name(name))
+
+    def _enlist(self, member: Member) -> None:
+        self._members[member.record.name] = member
+        self._tasks.start_soon(self._mind, member, name=f"mind {member.record.name}")
+
+    async def _mind(self, member: Member) -> None:
+        """Wait until an agent is ready, then until it is gone; tell the store of both."""
+        try:
+            with anyio.fail_after(START_TIMEOUT_S):
+                facts: AgentFacts = await member.handle.facts.remote()
+        except (TimeoutError, handles.ActorTrouble) as exc:
+            log.warning("agent %s did not start: %s", member.record.name, _first_line(exc))
+            await anyio.sleep(START_RETRY_S)
+            await self._drop(member)
+            return
+        member.node_id, member.ready = facts.node_id, True
+        member.idle_since = self._clock.monotonic()
+        member.record = replace(
+            member.record, state="ready", node=facts.node, last_seen_at=self._clock.now()
+        )
+        await handles.gateway().put_agent.remote(member.record)
+        self._wake()
+        evidence = await self._until_gone(member)
+        if not member.gone.is_set():
+            log.warning("agent %s is gone: %s", member.record.name, evidence)
+            await self._drop(member)
+
+    async def _until_gone(self, member: Member) -> str:
+        while True:
+            try:
+                await member.handle.watch.remote()
+            except handles.ActorGone as exc:
+                return _first_line(exc)
+            except handles.ActorTrouble:
+                await anyio.sleep(0.2)
+
+    async def _drop(self, member: Member) -> None:
+        self._members.pop(member.record.name, None)
+        member.gone.set()
+        handles.kill(handles.agent_actor_name(member.record.name))
+        await handles.gateway().remove_agent.remote(member.record.name)
+        self._wake()
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

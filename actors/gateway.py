@@ -1,0 +1,268 @@
+"""GatewayActor: owns the store and serves the HTTP API from the same event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import anyio
+import uvicorn
+
+from dray.actors import handles
+from dray.actors.handles import ActorOptions
+from dray.actors.lifetime import run_for_life
+from dray.actors.orders import ClaimIntent, ClusterState, Health, OpenOrder, WorkOrder
+from dray.actors.queue import QueueActor
+from dray.api.app import create_app
+from dray.api.hub import Hub
+from dray.runtime import tokens
+from dray.runtime.clock import SystemClock
+from dray.runtime.config import Settings
+from dray.runtime.machine import LoseContact, ProveDead
+from dray.runtime.models import AgentRecord, OnLost, Queue, QueueEntry
+from dray.runtime.ordering import Key
+from dray.runtime.paths import HomePaths
+from dray.runtime.states import Phase, State
+from dray.runtime.store import By, Change, ClaimRequest, OpenAttempt, Store
+
+log = logging.getLogger("dray.gateway")
+
+SYSTEM = By("scheduler")
+#: Removals alone wake nobody: they are gathered this long and told together.
+REMOVALS_S = 0.05
+
+
+@dataclass
+class _Delta:
+    """What a queue actor has not been told yet."""
+
+    added: list[QueueEntry] = field(default_factory=list[QueueEntry])
+    removed: list[str] = field(default_factory=list[str])
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says when it serves."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.serving.set()
+
+
+class GatewayActor:
+    """The only process that opens the database; thin: parse, authorise, call the store, answer.
+
+    Owns: the store.
+    Rebuilt from: its files, whenever it starts.
+    Guarantees: what it acknowledged is durable; every method may be called again; whoever
+    depends on a change is told after its commit, and can read the same from the store.
+    """
+
+    async def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
+        self._url = url
+        self._home = HomePaths(settings.home)
+        self._clock = SystemClock()
+        self._token = tokens.read_or_create(self._home.token)
+        self._hub = Hub()
+        self._deltas: defaultdict[str, _Delta] = defaultdict(_Delta)
+        self._told = asyncio.Event()
+        self._queue_actors: dict[str, handles.Handle] = {}
+        self._store = await Store.open(self._home, self._clock)
+        self._store.subscribe(self._on_change)
+        await self._forgive_down_time()
+        self._server = self._make_server()
+        self._main = run_for_life(self._run(), "gateway")
+
+    async def ping(self) -> Health:
+        """That it is there and serves HTTP."""
+        await self._server.serving.wait()
+        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+
+    async def ensure_queues(self, names: list[str]) -> None:
+        """Create the queues that are missing, and an actor for each queue there is."""
+        known = {queue.name for queue in await self._store.queues.list()}
+        for name in names:
+            if name not in known:
+                await self._store.queues.create(name)
+        for queue in await self._store.queues.list():
+            await self._queue_actor(queue.name).ping.remote()
+
+    async def pending(self, queue: str, after: Key | None, limit: int) -> list[QueueEntry]:
+        """Entries of a queue in order, for its actor."""
+        return await self._store.queues.pending(queue, limit=limit, after=after)
+
+    async def cluster_state(self) -> ClusterState:
+        """Agents, their open attempts and the queues, for a scheduler that has just started."""
+        attempts = [a for a in await self._store.attempts.open() if a.kind == "agent"]
+        queues = await self._store.queues.list()
+        return ClusterState(
+            agents=await self._store.agents.list(),
+            orders=[OpenOrder(a.agent, await self._order_again(a)) for a in attempts],
+            queues=[queue.name for queue in queues],
+            static_queues=[queue.name for queue in queues if not queue.elastic],
+        )
+
+    async def claim(self, intents: list[ClaimIntent]) -> list[WorkOrder | None]:
+        """Pick, assign and lease, all in one transaction; None where the task is not pending."""
+        requests = [
+            ClaimRequest(i.task_id, i.agent, i.node, i.claim_id, self._settings.lease_ttl_s)
+            for i in intents
+        ]
+        assignments = await self._store.attempts.claim(requests, SYSTEM)
+        return [
+            WorkOrder(
+                task=a.task,
+                epoch=a.epoch,
+                claim_id=a.claim_id,
+                token=tokens.mint_task_token(self._token, a.task.id, a.epoch),
+                url=self._url,
+                lease_ttl_s=a.lease_ttl_s,
+            )
+            if a is not None
+            else None
+            for a in assignments
+        ]
+
+    async def prove_dead(self, task_id: str, epoch: int, evidence: str) -> None:
+        """An attempt's processes are gone: requeued or failed, by the task's policy."""
+        await self._store.tasks.apply_if_current(task_id, ProveDead(epoch, evidence), SYSTEM)
+
+    async def expire_leases(self) -> None:
+        """Call silent attempts unreachable; give up those whose agent has fenced itself."""
+        now = self._clock.now()
+        for attempt in await self._store.attempts.open():
+            if attempt.lease_expires_at >= now:
+                continue
+            await self._expire(attempt)
+
+    async def put_agent(self, record: AgentRecord) -> None:
+        """Remember an agent."""
+        await self._store.agents.put(record)
+
+    async def remove_agent(self, name: str) -> None:
+        """Forget an agent that is gone."""
+        await self._store.agents.remove(name)
+
+    async def stop(self) -> None:
+        """Answer what is under way, close the store; the process may then be ended."""
+        self._server.should_exit = True
+        await asyncio.wait([self._main])
+
+    async def why(self, task_id: str) -> str:
+        """One sentence: why a task is in the state it is in (``api.Orchestrator``)."""
+        (head,) = await self._store.tasks.heads([task_id])
+        if head.state is not State.PENDING:
+            phase = f" ({head.phase})" if head.phase else ""
+            return head.cause.message if head.cause else f"it is {head.state}{phase}"
+        with anyio.move_on_after(5.0):
+            before = await self._queue_actor(head.queue).position.remote(task_id)
+            reason: str = await handles.scheduler().why.remote(task_id)
+            return reason if not before else f"{reason} ({before} before it in {head.queue!r})"
+        return "the scheduler does not answer; it is being restarted"
+
+    async def queues_changed(self, queues: list[Queue]) -> None:
+        """A queue was created or deleted (``api.Orchestrator``)."""
+        static = [queue.name for queue in queues if not queue.elastic]
+        handles.scheduler().queues_changed.remote(static)
+
+    async def _run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._tell_queues, name="tell queues")
+            tasks.start_soon(self._note_serving, name="note serving")
+            await self._server.serve()
+            tasks.cancel_scope.cancel()
+        await self._store.close()
+
+    def _make_server(self) -> _Server:
+        app = create_app(
+            self._store, self._settings, self, self._hub, token=self._token, clock=self._clock
+        )
+        config = uvicorn.Config(
+            app,
+            host=self._settings.host,
+            port=self._settings.port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=2,
+        )
+        return _Server(config)
+
+    async def _note_serving(self) -> None:
+        await self._server.serving.wait()
+        if handles.own_restarts():
+            await self._resync_queues()
+
+    async def _resync_queues(self) -> None:
+        """What was told just before the last process died may not have arrived."""
+        for queue in await self._store.queues.list():
+            self._queue_actor(queue.name).resync.remote()
+
+    async def _forgive_down_time(self) -> None:
+        """Time during which this process was down counts against no lease."""
+        for attempt in await self._store.attempts.open():
+            await self._store.attempts.extend(
+                attempt.task_id, attempt.epoch, self._settings.lease_ttl_s
+            )
+
+    async def _expire(self, attempt: OpenAttempt) -> None:
+        change = await self._store.tasks.apply_if_current(
+            attempt.task_id, LoseContact(attempt.epoch), SYSTEM
+        )
+        if change is None or attempt.kind == "local":
+            return
+        if change.after.policy.on_lost is OnLost.REQUEUE:
+            evidence = (
+                f"agent {attempt.agent} was silent for {self._settings.lease_ttl_s:g} s "
+                "and has ended its processes by then"
+            )
+            await self.prove_dead(attempt.task_id, attempt.epoch, evidence)
+
+    async def _order_again(self, attempt: OpenAttempt) -> WorkOrder:
+        return WorkOrder(
+            task=await self._store.tasks.get(attempt.task_id),
+            epoch=attempt.epoch,
+            claim_id="",
+            token=tokens.mint_task_token(self._token, attempt.task_id, attempt.epoch),
+            url=self._url,
+            lease_ttl_s=self._settings.lease_ttl_s,
+        )
+
+    def _on_change(self, change: Change) -> None:
+        """Push what a commit means to whoever waits for it."""
+        before, after = change.before, change.after
+        self._hub.publish(after.task_id)
+        if before.state is State.PENDING and after.state is not State.PENDING:
+            self._deltas[before.queue].removed.append(before.task_id)
+            if after.state is not State.RUNNING:
+                handles.scheduler().withdraw.remote([before.task_id])
+        if change.entry is not None:
+            self._deltas[change.entry.queue].added.append(change.entry)
+            self._told.set()
+        asked = after.phase is Phase.STOPPING and before.phase is not Phase.STOPPING
+        if asked and after.cause is not None:
+            agent = handles.find(handles.agent_actor_name(after.agent))
+            if agent is not None:
+                agent.stop.remote(after.task_id, after.epoch, after.cause)
+
+    async def _tell_queues(self) -> None:
+        """Tell queue actors what came and went: arrivals at once, removals gathered."""
+        while True:
+            with anyio.move_on_after(REMOVALS_S if self._deltas else None):
+                await self._told.wait()
+            self._told.clear()
+            deltas, self._deltas = self._deltas, defaultdict(_Delta)
+            for queue, delta in deltas.items():
+                self._queue_actor(queue).changed.remote(delta.added, delta.removed)
+
+    def _queue_actor(self, queue: str) -> handles.Handle:
+        if queue not in self._queue_actors:
+            options = ActorOptions(name=handles.queue_actor_name(queue), on_head=True)
+            self._queue_actors[queue] = handles.get_or_create(QueueActor, options, queue)
+        return self._queue_actors[queue]

@@ -1,0 +1,38 @@
+"""The main coroutine of an actor: who owns it, and what happens when it crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine
+from typing import Any
+
+log = logging.getLogger("dray.actors")
+
+
+def run_for_life(main: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """Run ``main`` as long as the actor lives; the process owns it.
+
+    Ray restarts a process, not a coroutine: when ``main`` crashes the process ends, so that
+    Ray's supervision applies. Cancelling the returned task ends it quietly.
+    """
+    task = asyncio.get_running_loop().create_task(main, name=name)
+    task.add_done_callback(_end_process_after_crash)
+    return task
+
+
+def _end_process_after_crash(task: asyncio.Task[None]) -> None:
+    if task.cancelled() or task.exception() is None:
+        return
+    log.critical(
+        "%s crashed; its process ends to be restarted", task.get_name(), exc_info=task.exception()
+    )
+    logging.shutdown()
+    os._exit(1)
+
+
+async def cancel_and_wait(task: asyncio.Task[None]) -> None:
+    """End a main coroutine and wait until it has cleaned up."""
+    task.cancel()
+    await asyncio.wait([task])

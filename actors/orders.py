@@ -1,0 +1,72 @@
+"""What actors say to each other: work orders, facts about an agent, a component's health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dray.runtime.models import AgentRecord, Task
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """One attempt given to an agent; giving it twice has no effect.
+
+    Attributes:
+        token: scoped to this task; the agent and the child use nothing stronger.
+        url: of the gateway, as agents reach it.
+        lease_ttl_s: length of the lease the claim took.
+    """
+
+    task: Task
+    epoch: int
+    claim_id: str
+    token: str
+    url: str
+    lease_ttl_s: float
+
+
+@dataclass(frozen=True)
+class OpenOrder:
+    """An open attempt as the store has it, for a scheduler that has just started."""
+
+    agent: str
+    order: WorkOrder
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """What the store knows of agents and their open attempts."""
+
+    agents: list[AgentRecord]
+    orders: list[OpenOrder]
+    queues: list[str]
+    static_queues: list[str]
+
+
+@dataclass(frozen=True)
+class AgentFacts:
+    """What an agent says of itself when it is ready."""
+
+    pid: int
+    node: str
+    node_id: str
+    gpus: list[str]
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a component answers to a ping."""
+
+    pid: int
+    restarted: bool
+    node_id: str
+
+
+@dataclass(frozen=True)
+class ClaimIntent:
+    """A claim the scheduler wants committed; ``claim_id`` makes repeating it harmless."""
+
+    task_id: str
+    agent: str
+    node: str
+    claim_id: str

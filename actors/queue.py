@@ -1,0 +1,87 @@
+"""QueueActor: the order of one queue, and the push that wakes the scheduler."""
+
+from __future__ import annotations
+
+from dray.actors import handles
+from dray.actors.orders import Health
+from dray.runtime import ordering
+from dray.runtime.models import QueueEntry
+from dray.runtime.ordering import Line
+
+#: Entries the scheduler is told of ahead of need. More than the slots that can come free
+#: between two pushes; a refill is pushed when half of them are gone.
+WINDOW = 64
+#: Entries fetched at once when the line is rebuilt.
+PAGE = 5_000
+
+
+class QueueActor:
+    """The ordering authority and wake-up channel of one queue.
+
+    Owns: the pending entries in memory, in order.
+    Rebuilt from: the store, whenever it starts or is asked to.
+    Guarantees: the scheduler hears of every entry that comes within the window; telling it
+    something twice, or of an entry that is gone, does no harm, because the claim decides.
+    """
+
+    async def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self._line = Line()
+        #: Task ids the scheduler was told of and that are still pending here.
+        self._told: set[str] = set()
+        await self._rebuild()
+
+    async def ping(self) -> Health:
+        """That it is there."""
+        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+
+    async def changed(self, added: list[QueueEntry], removed: list[str]) -> None:
+        """Entries that came and tasks that left, as committed."""
+        for task_id in removed:
+            self._line.remove(task_id)
+            self._told.discard(task_id)
+        for entry in added:
+            self._line.add(entry)
+            self._told.discard(entry.task_id)
+        self._push(may_wait=not added)
+
+    async def resync(self) -> None:
+        """Read the store again and tell the scheduler everything within the window."""
+        await self._rebuild()
+
+    async def push_again(self) -> None:
+        """Tell the scheduler the whole window once more."""
+        self._told.clear()
+        self._push(may_wait=False)
+
+    async def position(self, task_id: str) -> int | None:
+        """How many tasks come before this one; None when it does not wait here."""
+        return self._line.position(task_id)
+
+    async def depth(self) -> int:
+        """How many tasks wait here."""
+        return len(self._line)
+
+    async def _rebuild(self) -> None:
+        gateway = handles.gateway()
+        line = Line()
+        after: ordering.Key | None = None
+        while True:
+            page: list[QueueEntry] = await gateway.pending.remote(self._queue, after, PAGE)
+            for entry in page:
+                line.add(entry)
+            if len(page) < PAGE:
+                break
+            after = ordering.sort_key(page[-1])
+        self._line = line
+        self._told = set()
+        self._push(may_wait=False)
+
+    def _push(self, *, may_wait: bool) -> None:
+        if may_wait and (len(self._told) >= WINDOW // 2 or len(self._told) == len(self._line)):
+            return
+        window = self._line.heads(WINDOW)
+        news = [entry for entry in window if entry.task_id not in self._told]
+        if news:
+            self._told.update(entry.task_id for entry in news)
+            handles.scheduler().offer.remote(self._queue, news)

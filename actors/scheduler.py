@@ -1,0 +1,233 @@
+"""SchedulerActor: matches pending tasks with agents, commits the claims, minds the attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import anyio
+from anyio.abc import TaskGroup
+
+from dray.actors import handles
+from dray.actors.changes import Changes
+from dray.actors.fleet import Fleet, Member
+from dray.actors.lifetime import run_for_life
+from dray.actors.orders import ClaimIntent, ClusterState, Health, WorkOrder
+from dray.runtime import policy
+from dray.runtime.causes import Cause, CauseKind
+from dray.runtime.clock import SystemClock
+from dray.runtime.config import Settings
+from dray.runtime.ids import new_id
+from dray.runtime.models import QueueEntry
+from dray.runtime.policy import Claim, NodeView, RetireAgent, StartAgent, View
+from dray.runtime.resources import Resources
+
+log = logging.getLogger("dray.scheduler")
+
+#: Leases are looked at this many times within one lease.
+EXPIRY_CHECKS_PER_LEASE = 6
+#: How long a restarted scheduler waits to hear from the agents it takes over.
+ADOPTION_S = 5.0
+
+
+class SchedulerActor:
+    """Plans whenever it is told that something changed.
+
+    Owns: nothing that is not in the store; in memory the queue windows and the fleet.
+    Rebuilt from: the store (agents, open attempts) and the queue actors, when it starts.
+    Guarantees: a claim is committed before its agent hears of it; an attempt whose agent is
+    gone is told to the store as such; every order may be given again.
+    """
+
+    async def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        #: {queue: {task_id: entry}}, what the queue actors said and no claim has settled yet.
+        self._heads: dict[str, dict[str, QueueEntry]] = {}
+        self._nodes: tuple[NodeView, ...] = ()
+        self._static_queues: frozenset[str] = frozenset()
+        self._wake = asyncio.Event()
+        self._changes = Changes()
+        self._recovered = asyncio.Event()
+        self._draining = False
+        self._tasks: TaskGroup
+        self._fleet: Fleet
+        self._main = run_for_life(self._run(), "scheduler")
+
+    async def ping(self) -> Health:
+        """That it is there and has read the store."""
+        await self._recovered.wait()
+        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+
+    async def offer(self, queue: str, entries: list[QueueEntry]) -> None:
+        """Entries at the head of a queue, pushed by its actor."""
+        window = self._heads.setdefault(queue, {})
+        window.update((entry.task_id, entry) for entry in entries)
+        self._wake.set()
+
+    async def withdraw(self, task_ids: list[str]) -> None:
+        """Tasks that left their queue otherwise than by a claim."""
+        for window in self._heads.values():
+            for task_id in task_ids:
+                window.pop(task_id, None)
+        self._wake.set()
+
+    async def queues_changed(self, static_queues: list[str]) -> None:
+        """Which queues only agents started by hand serve."""
+        self._static_queues = frozenset(static_queues)
+        self._wake.set()
+
+    async def why(self, task_id: str) -> str:
+        """One sentence: why a pending task is not running."""
+        if self._draining:
+            return "the cluster is going down"
+        return policy.why(self._view(), task_id)
+
+    async def warm_up(self, timeout_s: float) -> int:
+        """Wait until a first agent is ready; how many there are then, 0 when none has room."""
+        await self._recovered.wait()
+        with anyio.move_on_after(timeout_s):
+            await self._changes.wait_until(lambda: all(m.ready for m in self._fleet))
+        return sum(member.ready for member in self._fleet)
+
+    async def drain(self, timeout_s: float) -> int:
+        """Tell every running attempt to end and give its task back; how many were told."""
+        self._draining = True
+        cause = Cause(CauseKind.PREEMPTED, "the cluster went down", by="dray down")
+        running = [(member, key) for member in self._fleet for key in member.running]
+        for member, (task_id, epoch) in running:
+            member.handle.stop.remote(task_id, epoch, cause)
+        with anyio.move_on_after(timeout_s):
+            await self._changes.wait_until(lambda: not any(m.running for m in self._fleet))
+        return len(running)
+
+    def _changed(self) -> None:
+        self._wake.set()
+        self._changes.tell()
+
+    async def _run(self) -> None:
+        async with anyio.create_task_group() as self._tasks:
+            self._fleet = Fleet(self._settings, self._clock, self._tasks, self._changed)
+            await self._recover()
+            self._recovered.set()
+            self._tasks.start_soon(self._expire_leases, name="expire leases")
+            self._tasks.start_soon(self._safety_tick, name="safety tick")
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if not self._draining:
+                    await self._plan_once()
+
+    async def _recover(self) -> None:
+        """Take over what the store says is there, then ask the queues for their windows."""
+        state: ClusterState = await handles.gateway().cluster_state.remote()
+        self._static_queues = frozenset(state.static_queues)
+        self._nodes = await handles.live_nodes()
+        for record in state.agents:
+            await self._fleet.adopt(record)
+        with anyio.move_on_after(ADOPTION_S):
+            await self._changes.wait_until(lambda: all(m.ready for m in self._fleet))
+        for entry in state.orders:
+            member = self._fleet.get(entry.agent)
+            if member is None:
+                await self._prove_dead(entry.order, "its agent is not in the cluster")
+            else:
+                self._follow(member, entry.order)
+        if not any(member.record.kind == "elastic" for member in self._fleet):
+            await self._start_first_agent()
+        for queue in state.queues:
+            actor = handles.find(handles.queue_actor_name(queue))
+            if actor is not None:
+                actor.resync.remote()
+        self._wake.set()
+
+    async def _start_first_agent(self) -> None:
+        shape = Resources()
+        for node in self._nodes:
+            if policy.has_room(shape, node, self._fleet.views()):
+                await self._fleet.start(StartAgent(shape, node.node_id, "elastic", ""))
+                return
+
+    def _view(self) -> View:
+        return View(
+            now=self._clock.monotonic(),
+            heads=tuple(entry for window in self._heads.values() for entry in window.values()),
+            agents=self._fleet.views(),
+            nodes=self._nodes,
+            static_queues=self._static_queues,
+            agent_idle_s=self._settings.agent_idle_s,
+        )
+
+    async def _plan_once(self) -> None:
+        claims: list[Claim] = []
+        for decision in policy.plan(self._view()):
+            match decision:
+                case Claim():
+                    claims.append(decision)
+                case StartAgent():
+                    await self._fleet.start(decision)
+                case RetireAgent():
+                    await self._fleet.retire(decision.agent, decision.reason)
+                case _:
+                    continue
+        if claims:
+            await self._commit(claims)
+
+    async def _commit(self, claims: list[Claim]) -> None:
+        """Claim in one transaction, then give out what was really claimed."""
+        members = {claim.agent: self._fleet.get(claim.agent) for claim in claims}
+        intents = [
+            ClaimIntent(claim.task_id, claim.agent, member.record.node, new_id())
+            for claim in claims
+            if (member := members[claim.agent]) is not None
+        ]
+        orders: list[WorkOrder | None] = await handles.gateway().claim.remote(intents)
+        for intent, order in zip(intents, orders, strict=True):
+            for window in self._heads.values():
+                window.pop(intent.task_id, None)
+            member = members[intent.agent]
+            if order is not None and member is not None:
+                self._follow(member, order)
+        self._wake.set()
+
+    def _follow(self, member: Member, order: WorkOrder) -> None:
+        member.running.add((order.task.id, order.epoch))
+        self._tasks.start_soon(
+            self._see_through, member, order, name=f"attempt {order.task.id[:8]}.{order.epoch}"
+        )
+
+    async def _see_through(self, member: Member, order: WorkOrder) -> None:
+        """Give an agent an order and wait until the attempt is closed or the agent is gone."""
+        try:
+            while True:
+                try:
+                    await member.handle.run.remote(order)
+                    return
+                except handles.ActorGone as exc:
+                    await self._prove_dead(order, str(exc))
+                    return
+                except handles.ActorTrouble:
+                    await anyio.sleep(0.2)
+        finally:
+            member.running.discard((order.task.id, order.epoch))
+            member.idle_since = self._clock.monotonic()
+            self._changed()
+
+    async def _prove_dead(self, order: WorkOrder, evidence: str) -> None:
+        await handles.gateway().prove_dead.remote(order.task.id, order.epoch, evidence)
+
+    async def _expire_leases(self) -> None:
+        while True:
+            await anyio.sleep(self._settings.lease_ttl_s / EXPIRY_CHECKS_PER_LEASE)
+            await handles.gateway().expire_leases.remote()
+
+    async def _safety_tick(self) -> None:
+        """Derive again what pushes should have told: nodes that came or went, idle agents."""
+        while True:
+            await anyio.sleep(self._settings.safety_tick_s)
+            self._nodes = await handles.live_nodes()
+            for queue in list(self._heads):
+                actor = handles.find(handles.queue_actor_name(queue))
+                if actor is not None:
+                    actor.push_again.remote()
+            self._wake.set()
