@@ -130,6 +130,13 @@ def load(
     return Loaded(replace(Settings(), **values), origins, warnings)
 
 
+def user_file(environ: Mapping[str, str] | None = None) -> Path:
+    """The user's own settings file, whether it is there or not."""
+    env = os.environ if environ is None else environ
+    base = env.get("XDG_CONFIG_HOME") or str(Path(env.get("HOME", "~")).expanduser() / ".config")
+    return Path(base) / "dray" / "config.toml"
+
+
 def _config_files(directory: Path, env: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
     for folder in (directory, *directory.parents):
         own, pyproject = folder / "dray.toml", folder / "pyproject.toml"
@@ -141,8 +148,7 @@ def _config_files(directory: Path, env: Mapping[str, str]) -> Iterator[tuple[Pat
             if isinstance(table, dict):
                 yield pyproject, cast("dict[str, Any]", table)
                 break
-    base = env.get("XDG_CONFIG_HOME") or str(Path(env.get("HOME", "~")).expanduser() / ".config")
-    user = Path(base) / "dray" / "config.toml"
+    user = user_file(env)
     if user.is_file():
         yield user, _read_toml(user)
 

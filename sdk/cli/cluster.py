@@ -1,0 +1,141 @@
+"""``dray up``, ``down`` and ``status``: the local cluster, for which Ray must be installed."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dray.runtime.errors import InvalidInput
+from dray.sdk.cli import words
+from dray.sdk.cli.output import Facts
+from dray.sdk.cli.session import Session, verb, verbs
+
+if TYPE_CHECKING:
+    from dray.actors.cluster import ClusterStatus
+    from dray.runtime.models import AgentRecord
+
+
+app = verbs()
+
+
+@verb(app, "up")
+def up(
+    session: Session,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="ADDRESS", help="Ray cluster to join, such as auto."),
+    ] = None,
+    num_cpus: Annotated[
+        int | None, typer.Option("--num-cpus", metavar="N", help="CPUs to offer.")
+    ] = None,
+    num_gpus: Annotated[
+        int | None, typer.Option("--num-gpus", metavar="N", help="GPUs to offer.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="HOST", help="Address to listen on.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="PORT", help="Port to listen on.")
+    ] = None,
+) -> None:
+    """Start the local cluster. Returns once it is healthy; finds one that runs already."""
+    engine = _engine()
+    session.flags.update(host=host, port=port)
+    session.out.note("Starting …")
+    info = engine.up(session.settings, engine.UpOptions(address, num_cpus, num_gpus))
+    if session.out.as_json:
+        session.out.json(info)
+        return
+    session.out.note("Dray runs again." if info.restarted else "Dray is up.")
+    facts = Facts()
+    facts.add("page", info.page)
+    facts.add("url", info.url)
+    facts.add("home", info.home)
+    facts.add("ray", info.ray_address)
+    facts.add("agents", info.agents)
+    session.out.facts(info, facts)
+
+
+@verb(app, "down")
+def down(
+    session: Session,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do not wait for running tasks to stop.")
+    ] = False,
+) -> None:
+    """Stop the local cluster. Tasks, results and settings are kept."""
+    report = _engine().down(session.settings, force)
+    told = f", {words.count(report.n_told, 'running task')} told to stop" if report.n_told else ""
+    session.out.answer(report, f"Dray is down{told}." if report.stopped else "Dray was not up.")
+
+
+@verb(app, "status")
+def status(session: Session) -> None:
+    """Say what runs: server, actors, agents, tasks."""
+    if session.settings.url or not _has_engine():
+        _show_remote(session)
+    else:
+        _show_local(session, _engine().status(session.settings))
+
+
+def _has_engine() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("ray") is not None
+
+
+def _engine() -> ModuleType:
+    """The part of Dray that needs Ray.
+
+    Raises:
+        InvalidInput: it is not installed here.
+    """
+    try:
+        from dray.actors import cluster
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.startswith("dray"):
+            raise
+        raise InvalidInput(
+            f"this needs the package {exc.name}: run pip install 'dray[cluster]'", field="command"
+        ) from exc
+    return cluster
+
+
+def _show_local(session: Session, status: ClusterStatus) -> None:
+    if session.out.as_json:
+        session.out.json(status)
+        return
+    facts = Facts()
+    facts.add("dray", f"up, version {status.version}" if status.running else "down")
+    facts.add("url", status.url)
+    facts.add("home", status.home)
+    facts.add("tasks", f"{status.n_running} running, {status.n_pending} pending")
+    facts.group("Actors")
+    for actor in status.actors:
+        restarts = f", restarted {words.count(actor.restarts, 'time')}" if actor.restarts else ""
+        facts.add(actor.name, f"{actor.state} (pid {actor.pid}){restarts}")
+    _add_agents(facts, status.agents)
+    session.out.facts(status, facts)
+    if not status.running:
+        session.out.note("Start it with: dray up")
+
+
+def _show_remote(session: Session) -> None:
+    info, agents = session.client.server_info(), session.client.list_agents()
+    queues = session.client.list_queues()
+    n_running = sum(len(agent.task_ids) for agent in agents)
+    facts = Facts()
+    facts.add("dray", f"up, version {info.version}")
+    facts.add("url", session.client.url)
+    facts.add("tasks", f"{n_running} running, {sum(q.n_pending for q in queues)} pending")
+    _add_agents(facts, agents)
+    session.out.facts({"server": info, "agents": agents, "queues": queues}, facts)
+
+
+def _add_agents(facts: Facts, agents: list[AgentRecord]) -> None:
+    facts.group("Agents")
+    for agent in agents:
+        doing = ", ".join(words.short_id(i) for i in agent.task_ids) or "idle"
+        facts.add(agent.name, f"{agent.state}, {agent.resources.label()}, {doing}")

@@ -1,0 +1,59 @@
+"""``dray run``: run a script as it is, on the cluster or recorded on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dray.runtime.errors import InvalidInput, NotFound
+from dray.sdk.cli import options
+from dray.sdk.cli.follow import follow as follow_console
+from dray.sdk.cli.follow import report_end
+from dray.sdk.cli.new_task import Wanted, create
+from dray.sdk.cli.session import Session, verb, verbs
+from dray.sdk.cli.task_moves import put_in_queue
+
+app = verbs()
+
+
+@verb(app, "run")
+def run(
+    session: Session,
+    wanted: Wanted,
+    queue: Annotated[
+        str | None, typer.Option("--queue", "-q", metavar="QUEUE", help="Queue to put it in.")
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Run it here, recorded.")] = False,
+    priority: options.Priority = None,
+    follow: options.Follow = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the task has ended.")] = False,
+) -> None:
+    """Run a script as it is. What follows -- goes to the script, which need not know of Dray."""
+    if local == (queue is not None):
+        raise InvalidInput("say where to run it: --queue QUEUE, or --local", field="--queue")
+    if local:
+        raise typer.Exit(_run_here(wanted.script, wanted.arguments or []))
+    task = put_in_queue(session, create(session, wanted).id, queue or "", priority)
+    session.out.answer(task, task.id)
+    if follow:
+        report_end(session, follow_console(session, task))
+    elif wait:
+        report_end(session, session.client.wait(task.id))
+
+
+def _run_here(script: str, arguments: list[str]) -> int:
+    """Run ``script`` under the recorder; its exit code, or 128 + the signal that ended it."""
+    if not Path(script).is_file():
+        raise NotFound(f"no script {script} in {Path.cwd()}", path=script)
+    command = [sys.executable, "-m", "dray.sdk.bootstrap", script, *arguments]
+    with subprocess.Popen(command) as process:
+        while True:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:  # the script got it too; it decides when to end
+                continue
+            return code if code >= 0 else 128 - code

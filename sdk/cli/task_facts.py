@@ -1,0 +1,127 @@
+"""What ``dray task show`` says of a task, group by group."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from dray.sdk.cli import words
+from dray.sdk.cli.output import Facts
+
+if TYPE_CHECKING:
+    from dray.runtime.models import Attempt, EnvironmentReport, StreamReceipt, Task
+
+
+def facts_of(task: Task, why: str = "", page: str = "") -> Facts:
+    """Everything worth reading about ``task``.
+
+    Args:
+        task: the task, with its latest attempt and metrics.
+        why: the reason it waits, when it is pending.
+        page: where to look at it in a browser.
+    """
+    facts = Facts()
+    _add_identity(facts, task, why)
+    facts.add("page", page)
+    if task.attempt is not None:
+        _add_attempt(facts, task, task.attempt)
+    _add_execution(facts, task)
+    facts.group("Parameters")
+    for name, parameter in sorted(task.parameters.items()):
+        facts.add(name, parameter.value)
+    _add_results(facts, task)
+    return facts
+
+
+def _add_identity(facts: Facts, task: Task, why: str) -> None:
+    facts.add("task", task.name)
+    facts.add("id", task.id)
+    facts.add("project", task.project)
+    facts.add("type", task.type)
+    facts.add("state", task.state)
+    facts.add("phase", task.phase)
+    facts.add("progress", None if task.progress is None else f"{task.progress:g} %")
+    if task.cause is not None:
+        facts.add("cause", task.cause.message)
+        facts.add("evidence", (task.cause.evidence or "").rstrip())
+    facts.add("waits because", why)
+    facts.add("queue", task.queue)
+    facts.add("priority", task.priority or None)
+    facts.add("owner", task.owner)
+    facts.add("tags", ", ".join(task.tags))
+    facts.add("comment", task.comment)
+    facts.add("parent", task.parent_id)
+    facts.add("created", words.moment(task.created_at))
+    facts.add("enqueued", words.moment(task.enqueued_at))
+    facts.add("started", words.moment(task.started_at))
+    facts.add("ended", words.moment(task.ended_at))
+
+
+def _add_attempt(facts: Facts, task: Task, attempt: Attempt) -> None:
+    facts.group("Attempt")
+    facts.add("attempt", attempt.epoch)
+    facts.add("requeued", words.count(task.n_requeues, "time") if task.n_requeues else None)
+    facts.add("agent", attempt.agent)
+    facts.add("node", attempt.node)
+    facts.add("environment", environment(attempt.environment))
+    facts.add("first line after", words.duration(seconds_to_first_line(task)))
+    facts.group("Console")
+    for stream, receipt in attempt.receipt.items():
+        facts.add(stream, receipt_words(receipt))
+
+
+def _add_execution(facts: Facts, task: Task) -> None:
+    execution = task.execution
+    facts.group("Execution")
+    facts.add("repository", execution.repository)
+    facts.add("commit", execution.commit)
+    facts.add("branch", execution.branch)
+    n_changed = sum(line.startswith("diff --git") for line in execution.diff.splitlines())
+    facts.add("uncommitted", words.count(n_changed, "changed file") if execution.diff else None)
+    facts.add("snapshot", execution.snapshot)
+    facts.add("working dir", execution.working_dir if execution.working_dir != "." else None)
+    facts.add("runs", shlex.join([*execution.entry_point.split(), *execution.arguments]))
+    facts.add("python", execution.python_version)
+    facts.add("packages", ", ".join(execution.packages))
+    facts.add("resources", execution.resources.label())
+
+
+def _add_results(facts: Facts, task: Task) -> None:
+    facts.group("Results")
+    for name, number in sorted(task.single_values.items()):
+        facts.add(name, words.value(number))
+    for title, by_series in sorted(task.metrics.items()):
+        for series, metric in sorted(by_series.items()):
+            best = f"min {words.value(metric.min)}, max {words.value(metric.max)}"
+            at = f"at iteration {metric.last_iteration}, {best}"
+            facts.add(f"{title}/{series}", f"{words.value(metric.last)} {at}")
+    facts.group("Artifacts")
+    for artifact in task.artifacts:
+        facts.add(artifact.name, artifact.uri or f"{artifact.type}, {artifact.n_bytes:,} bytes")
+
+
+def environment(report: EnvironmentReport | None) -> str:
+    """Whether an environment was built or found, and how long that took."""
+    if report is None:
+        return ""
+    made = "reused" if report.reused else "built"
+    python = f", python {report.python}" if report.python else ""
+    n_installed = words.count(len(report.installed), "package")
+    return f"{made} in {words.duration(report.seconds)} ({report.key[:12]}{python}, {n_installed})"
+
+
+def seconds_to_first_line(task: Task) -> float | None:
+    """Seconds from the queue to the first byte of console; None when one is missing."""
+    attempt = task.attempt
+    if attempt is None or attempt.first_output_at is None or task.enqueued_at is None:
+        return None
+    waited = attempt.first_output_at - task.enqueued_at
+    return waited if waited >= 0 else None
+
+
+def receipt_words(receipt: StreamReceipt) -> str:
+    """What a stream came to: exact, or what is missing."""
+    written = words.count(receipt.n_bytes, "byte")
+    if receipt.exact:
+        return f"{written}, stored exactly (sha256 {receipt.sha256[:12]})"
+    return f"{written} written, {receipt.stored_bytes:,} stored: the console has a gap"

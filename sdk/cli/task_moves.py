@@ -1,0 +1,109 @@
+"""``dray task``: the verbs that move a task from state to state, and waiting for one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dray.sdk.cli import options
+from dray.sdk.cli.follow import follow as follow_console
+from dray.sdk.cli.follow import has_failed, report_end
+from dray.sdk.cli.session import Session, verb, verbs
+
+if TYPE_CHECKING:
+    from dray.runtime.models import Task
+
+app = verbs()
+
+
+@verb(app, "enqueue")
+def enqueue(
+    session: Session,
+    task_id: options.TaskId,
+    queue: options.QueueName = "default",
+    priority: options.Priority = None,
+    follow: options.Follow = False,
+) -> None:
+    """Put a draft, failed or aborted task in a queue."""
+    task = put_in_queue(session, task_id, queue, priority)
+    session.out.answer(task, task.id)
+    if follow:
+        report_end(session, follow_console(session, task))
+
+
+@verb(app, "dequeue")
+def dequeue(session: Session, task_id: options.TaskId) -> None:
+    """Take a task out of its queue. It is a draft again."""
+    _answer(session, session.client.dequeue(task_id))
+
+
+@verb(app, "abort")
+def abort(
+    session: Session,
+    task_ids: options.TaskIds,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Kept with the task.")
+    ] = "",
+) -> None:
+    """Stop tasks. Pending ones at once, running ones by signal."""
+    for task_id in task_ids:
+        _answer(session, session.client.abort(task_id, reason=reason))
+
+
+@verb(app, "reset")
+def reset(session: Session, task_id: options.TaskId) -> None:
+    """Make an ended task a draft again. Its results are deleted."""
+    _answer(session, session.client.reset(task_id))
+
+
+@verb(app, "publish")
+def publish(session: Session, task_id: options.TaskId) -> None:
+    """Make an ended task read-only for ever."""
+    _answer(session, session.client.publish(task_id))
+
+
+@verb(app, "wait")
+def wait(
+    session: Session,
+    task_ids: options.TaskIds,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state", metavar="STATE", help="Until it is in this state; the end unless said."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", help="Give up after so long.")
+    ] = None,
+) -> None:
+    """Wait until tasks end. Exit code 1: one failed, was aborted, or is not there in time."""
+    from dray.runtime.states import State, is_terminal
+
+    wanted = [options.one_of(State, text, "--state") for text in state or ()]
+    deadline = None if timeout is None else time.monotonic() + timeout
+    good = True
+    for task_id in task_ids:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        task = session.client.wait(task_id, wanted, left)
+        _answer(session, task)
+        if task.state in wanted:
+            continue
+        if not is_terminal(task.state):
+            session.out.note(f"Task {task.id[:8]} is still {task.state} after {timeout:g} s")
+        good = good and is_terminal(task.state) and not has_failed(task) and not wanted
+    if not good:
+        raise typer.Exit(1)
+
+
+def put_in_queue(session: Session, task_id: str, queue: str, priority: int | None) -> Task:
+    """Enqueue a task and pass on what the server warns of."""
+    answer = session.client.enqueue(task_id, queue, priority=priority)
+    if answer.warning:
+        session.out.note(f"dray: warning: {answer.warning}")
+    return answer.task
+
+
+def _answer(session: Session, task: Task) -> None:
+    session.out.answer(task, f"{task.id}\t{task.state}")
