@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
+from dray.runtime.answers import ConsolePage, ConsolePiece, Page, Plot
 from dray.runtime.causes import Cause
 from dray.runtime.machine import Head
 from dray.runtime.models import ConfigObject, Parameter, Policy, Task, TaskType
 from dray.runtime.states import Phase, State
 
-T = TypeVar("T")
+#: What is also answered over the wire has its one home in ``runtime.answers``.
+__all__ = [
+    "Assignment",
+    "By",
+    "Change",
+    "ClaimRequest",
+    "CloneRequest",
+    "ConsolePage",
+    "ConsolePiece",
+    "FrameReply",
+    "OpenAttempt",
+    "Page",
+    "Plot",
+    "RawConsole",
+    "ScalarSeries",
+    "StoredReply",
+    "TaskEdit",
+    "TaskQuery",
+    "TextLine",
+]
 
 
 @dataclass(frozen=True)
@@ -19,18 +39,6 @@ class By:
 
     who: str
     request_id: str = ""
-
-
-@dataclass(frozen=True)
-class Page(Generic[T]):
-    """A part of a list.
-
-    Attributes:
-        next_cursor: what to ask the next page with; None when this is the last one.
-    """
-
-    items: list[T]
-    next_cursor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,32 +190,6 @@ class FrameReply:
 
 
 @dataclass(frozen=True)
-class ConsolePiece:
-    """Console output in order of arrival.
-
-    Attributes:
-        seq: grows with every piece of the server; ask for what comes after it.
-        offset: of its first byte in the stream.
-        at: when it arrived.
-    """
-
-    seq: int
-    epoch: int
-    stream: str
-    offset: int
-    at: float
-    text: str
-
-
-@dataclass(frozen=True)
-class ConsolePage:
-    """Pieces, and the ``seq`` to go on after."""
-
-    pieces: list[ConsolePiece]
-    next: int
-
-
-@dataclass(frozen=True)
 class RawConsole:
     """One stream as a file: its first ``n_bytes`` bytes are what the process wrote."""
 
@@ -222,23 +204,6 @@ class ScalarSeries:
     iterations: list[int]
     values: list[float | None]
     times: list[float]
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One reported plot.
-
-    Attributes:
-        type: ``table`` or ``confusion_matrix``.
-        data: JSON of that type.
-    """
-
-    title: str
-    series: str
-    iteration: int
-    type: str
-    data: Any
-    at: float
 
 
 @dataclass(frozen=True)
