@@ -134,6 +134,21 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Component:
+    """One part of a running cluster: an actor and the process it lives in.
+
+    Attributes:
+        state: ``alive`` or what is wrong with it.
+        restarts: how often it was started again.
+    """
+
+    name: str
+    state: str
+    pid: int = 0
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
 class ServerInfo:
     """The server as it describes itself."""
 
@@ -141,3 +156,4 @@ class ServerInfo:
     home: str = ""
     url: str = ""
     started_at: float = 0.0
+    components: list[Component] = field(default_factory=list[Component])
