@@ -1,0 +1,225 @@
+"""What requests carry where no domain model is it; each refuses members it does not know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Annotated, Any, cast
+
+from fastapi import Body
+from pydantic import BeforeValidator, ConfigDict
+
+from dray.runtime.models import ConfigObject, Execution, Parameter, Policy, Task, TaskType
+from dray.runtime.states import Event
+from dray.runtime.store.contract import CloneRequest, TaskEdit
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """The members of a task that its maker may set.
+
+    Attributes:
+        id: made by the caller (32 hexadecimal digits); empty: made by the server.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    project: str
+    id: str = ""
+    type: TaskType = TaskType.TRAINING
+    tags: list[str] = field(default_factory=list[str])
+    system_tags: list[str] = field(default_factory=list[str])
+    comment: str = ""
+    parent_id: str = ""
+    owner: str = ""
+    priority: int = 0
+    policy: Policy = field(default_factory=Policy)
+    execution: Execution = field(default_factory=Execution)
+    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
+    configuration: dict[str, ConfigObject] = field(default_factory=dict[str, ConfigObject])
+    properties: dict[str, str] = field(default_factory=dict[str, str])
+    runtime: dict[str, str] = field(default_factory=dict[str, str])
+
+    def task(self, id: str) -> Task:
+        """A draft with these members."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Task(**{**given, "id": id})
+
+
+_SERVERS_MEMBERS = {f.name for f in fields(Task)} - {f.name for f in fields(NewTask)}
+
+
+def _without_servers_members(body: Any) -> Any:
+    """A task as it was read may be sent back as a new one: what the server says is left out."""
+    if not isinstance(body, dict):
+        return body
+    members = cast("dict[str, Any]", body)
+    return {name: value for name, value in members.items() if name not in _SERVERS_MEMBERS}
+
+
+@dataclass(frozen=True)
+class EnqueueBody:
+    """Where to; ``priority`` when it is to change."""
+
+    __pydantic_config__ = _STRICT
+
+    queue: str
+    priority: int | None = None
+
+
+@dataclass(frozen=True)
+class AbortBody:
+    """Why, for the task's cause."""
+
+    __pydantic_config__ = _STRICT
+
+    reason: str | None = None
+
+
+class Outcome(str, Enum):
+    """An end that can be stated by hand."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+    @property
+    def event(self) -> Event:
+        """The transition it asks for."""
+        return {
+            Outcome.COMPLETED: Event.COMPLETE,
+            Outcome.FAILED: Event.FAIL,
+            Outcome.ABORTED: Event.ABORT,
+        }[self]
+
+
+@dataclass(frozen=True)
+class MarkBody:
+    """How the task ended, and why."""
+
+    __pydantic_config__ = _STRICT
+
+    outcome: Outcome
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class StartBody:
+    """Who runs the task by hand.
+
+    Attributes:
+        agent: ``local:HOST``.
+        claim_id: made by the caller, so that a repeated start is answered again.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    agent: str
+    claim_id: str
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class StreamEnd:
+    """What one stream of a local run came to, as counted there."""
+
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class HandOverBody:
+    """A run started by hand that goes on in a queue.
+
+    Attributes:
+        execution: members of ``Execution`` to change for the new run.
+        parameters: merged into the task's.
+        receipt: streams of the local run by name.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    epoch: int
+    queue: str
+    execution: dict[str, Any] | None = None
+    parameters: dict[str, Parameter] | None = None
+    receipt: dict[str, StreamEnd] | None = None
+
+
+@dataclass(frozen=True)
+class RenewBody:
+    """How long to wait for a request to stop; the server's ``heartbeat_s`` is the most."""
+
+    __pydantic_config__ = _STRICT
+
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class BlobList:
+    """Hashes to ask about."""
+
+    __pydantic_config__ = _STRICT
+
+    sha256: list[str]
+
+
+@dataclass(frozen=True)
+class MissingBlobs:
+    """Those of the asked-for hashes that the server lacks."""
+
+    missing: list[str]
+
+
+@dataclass(frozen=True)
+class NewQueue:
+    """A queue to make; ``elastic``: agents are made for its tasks as needed."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    elastic: bool = True
+
+
+@dataclass(frozen=True)
+class NewProject:
+    """A project to make; names nest by ``/``."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class ProjectEdit:
+    """What to change of a project; a member that is None stays."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str | None = None
+    description: str | None = None
+
+
+def _known_members(kind: type[Any]) -> BeforeValidator:
+    """Refuse members of a store's dataclass that it does not have; they would do nothing."""
+    names = {f.name for f in fields(kind)}
+
+    def check(body: Any) -> Any:
+        unknown = (
+            sorted(set(cast("dict[str, Any]", body)) - names) if isinstance(body, dict) else []
+        )
+        if unknown:
+            raise ValueError(f"unknown member {unknown[0]!r}; there are {', '.join(sorted(names))}")
+        return body
+
+    return BeforeValidator(check)
+
+
+NewTaskBody = Annotated[NewTask, BeforeValidator(_without_servers_members), Body()]
+EditBody = Annotated[TaskEdit, _known_members(TaskEdit), Body()]
+CloneBody = Annotated[CloneRequest, _known_members(CloneRequest), Body()]
+OptionalAbort = Annotated[AbortBody | None, Body()]
