@@ -1,0 +1,141 @@
+"""Tasks: make, list, read, edit, delete, clone, and what happened to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from dray.api import auth, bodies
+from dray.api.context import Ctx
+from dray.api.idempotency import OnceOnly
+from dray.api.paging import Paged, whole
+from dray.runtime import ids
+from dray.runtime.answers import Page, Why
+from dray.runtime.models import Attempt, AuditEntry, Task, TaskType
+from dray.runtime.states import State, is_terminal
+from dray.runtime.store.contract import TaskQuery
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+
+@router.post("", status_code=201, response_model=Task)
+async def create_task(
+    body: bodies.NewTaskBody, context: Ctx, by: auth.Creator, once: OnceOnly
+) -> Response:
+    """Make a draft. Give an `id` or an `Idempotency-Key` to repeat the call safely."""
+
+    async def make() -> Task:
+        return await context.store.tasks.create(
+            body.task(body.id or once.new_id or ids.new_id()), by
+        )
+
+    return await once(201, make)
+
+
+@router.get("", dependencies=[auth.READS])
+async def list_tasks(
+    context: Ctx,
+    paged: Paged,
+    project: Annotated[str, Query(description="full name; its sub-projects are included")] = "",
+    name: Annotated[str, Query(description="part of the name, any case")] = "",
+    name_exact: Annotated[str, Query(description="the whole name")] = "",
+    state: Annotated[list[State] | None, Query(description="any of these")] = None,
+    type: Annotated[list[TaskType] | None, Query(description="any of these")] = None,
+    tag: Annotated[list[str] | None, Query(description="all of these")] = None,
+    queue: str = "",
+    parent: Annotated[str, Query(description="whole id of the parent task")] = "",
+    owner: str = "",
+    search: Annotated[str, Query(description="part of name, comment or id")] = "",
+    order: Annotated[
+        str, Query(description="created_at, updated_at or name; a leading - is descending")
+    ] = "-created_at",
+) -> Page[Task]:
+    """List tasks, newest first; metrics and diffs are left out."""
+    query = TaskQuery(
+        project=project or None,
+        name=name or None,
+        name_exact=name_exact or None,
+        states=state or [],
+        types=type or [],
+        tags=tag or [],
+        queue=queue or None,
+        parent_id=parent or None,
+        owner=owner or None,
+        search=search or None,
+        order=order,
+        limit=paged.limit,
+        cursor=paged.cursor,
+    )
+    return await context.store.tasks.list(query)
+
+
+@router.get("/{id}", dependencies=[auth.READS])
+async def get_task(context: Ctx, task_id: auth.TaskId) -> Task:
+    """One task with everything but its high-rate results."""
+    return await context.store.tasks.get(task_id)
+
+
+@router.patch("/{id}")
+async def edit_task(
+    body: bodies.EditBody, context: Ctx, task_id: auth.TaskId, by: auth.TaskWriter
+) -> Task:
+    """Edit a draft; in any state: name, project, comment, tags and user properties.
+
+    Members that are left out stay. `properties`, `parameters`, `configuration` and `execution`
+    are merged; null deletes an entry. A changed repository, commit, branch or diff drops the
+    snapshot of the code.
+    """
+    return await context.store.tasks.edit(task_id, body, by)
+
+
+@router.delete("/{id}", status_code=204)
+async def delete_task(
+    context: Ctx,
+    task_id: auth.TaskId,
+    by: auth.TaskWriter,
+    force: Annotated[bool, Query(description="also when it is running")] = False,
+) -> None:
+    """Delete a task and its outputs."""
+    await context.store.tasks.delete(task_id, by, force=force)
+    context.hub.publish(task_id)
+
+
+@router.post("/{id}/clone", status_code=201, response_model=Task)
+async def clone_task(
+    body: bodies.CloneBody, context: Ctx, task_id: auth.TaskId, by: auth.Creator, once: OnceOnly
+) -> Response:
+    """Make a draft with a task's code, parameters and settings, without its outputs."""
+    new_id = body.id or once.new_id or ids.new_id()
+
+    async def make() -> Task:
+        return await context.store.tasks.clone(task_id, replace(body, id=new_id), by)
+
+    return await once(201, make)
+
+
+@router.get("/{id}/why", dependencies=[auth.READS])
+async def why(context: Ctx, task_id: auth.TaskId) -> Why:
+    """Why the task is where it is: what it waits for, where it runs, how it ended."""
+    head = await context.store.tasks.head(task_id)
+    if head.state is State.PENDING:
+        return Why(head.state, await context.orchestrator.why(task_id))
+    if head.state is State.RUNNING:
+        return Why(head.state, f"{head.phase} on {head.agent} as attempt {head.epoch}")
+    if is_terminal(head.state) and head.cause is not None:
+        return Why(head.state, head.cause.message)
+    return Why(head.state, "it is not in a queue; enqueue it to have it run")
+
+
+@router.get("/{id}/history", dependencies=[auth.READS])
+async def history(context: Ctx, task_id: auth.TaskId, paged: Paged) -> Page[AuditEntry]:
+    """What happened to the task, who did it and by which request; oldest first."""
+    return await context.store.audit.list(task_id, paged.cursor, paged.limit)
+
+
+@router.get("/{id}/attempts", dependencies=[auth.READS])
+async def attempts(context: Ctx, task_id: auth.TaskId) -> Page[Attempt]:
+    """Every go at running the task, first first."""
+    return whole(await context.store.attempts.list(task_id))

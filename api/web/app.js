@@ -1,0 +1,168 @@
+// The page: asks for the token once, lists tasks, shows one with its console as it grows.
+// Whatever users wrote is put on the page as text nodes only.
+
+const CONSOLE_LIMIT = 5000; // pieces kept on the page; the file has them all
+const $ = (selector) => document.querySelector(selector);
+let leave = new AbortController(); // ends what the last view still reads
+
+function takeToken() {
+  const given = /^#token=(.+)$/.exec(location.hash);
+  if (!given) return;
+  sessionStorage.setItem("token", decodeURIComponent(given[1]));
+  history.replaceState(null, "", "/");
+}
+
+async function api(path, options = {}) {
+  const token = sessionStorage.getItem("token") ?? "";
+  const headers = { Authorization: `Bearer ${token}`, ...options.headers };
+  const answer = await fetch(`/api/v1${path}`, { signal: leave.signal, ...options, headers });
+  if (answer.ok) return answer;
+  if (answer.status === 401) sessionStorage.removeItem("token");
+  const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
+  throw Object.assign(new Error(problem.detail), { status: answer.status });
+}
+
+function element(name, text, className = "") {
+  const made = document.createElement(name);
+  made.textContent = text ?? "";
+  made.className = className;
+  return made;
+}
+
+function row(...cells) {
+  const tr = document.createElement("tr");
+  for (const cell of cells) {
+    const td = cell instanceof Node ? document.createElement("td") : element("td", cell);
+    if (cell instanceof Node) td.append(cell);
+    tr.append(td);
+  }
+  return tr;
+}
+
+const when = (seconds) => (seconds ? new Date(seconds * 1000).toLocaleString() : "");
+const stateOf = (task) => (task.phase ? `${task.state}, ${task.phase}` : task.state);
+
+async function showList(cursor = "") {
+  const search = encodeURIComponent($("#search").search.value);
+  const answer = await api(`/tasks?limit=50&search=${search}&cursor=${encodeURIComponent(cursor)}`);
+  const page = await answer.json();
+  const rows = page.items.map((task) => {
+    const link = element("a", task.name);
+    link.href = `#/task/${task.id}`;
+    const state = element("span", stateOf(task), task.state);
+    return row(state, link, task.project, task.cause?.message, when(task.started_at));
+  });
+  const body = $("#list tbody");
+  if (cursor) body.append(...rows);
+  else body.replaceChildren(...rows);
+  $("#more").hidden = !page.next_cursor;
+  $("#more").onclick = () => guarded(() => showList(page.next_cursor));
+  $("#message").textContent = body.children.length ? "" : "No tasks yet.";
+  $("#list").hidden = false;
+}
+
+function fillTask(task) {
+  $("#task h2").textContent = task.name;
+  const facts = {
+    Id: task.id, State: stateOf(task), Cause: task.cause?.message, Project: task.project,
+    Queue: task.queue, Agent: task.attempt?.agent, Started: when(task.started_at),
+    Ended: when(task.ended_at), Tags: task.tags.join(", "), Comment: task.comment,
+  };
+  const shown = Object.entries(facts).filter(([, value]) => value);
+  $("#task dl").replaceChildren(...shown.flatMap(([k, v]) => [element("dt", k), element("dd", v)]));
+  const rows = Object.entries(task.metrics).flatMap(([title, series]) =>
+    Object.entries(series).map(([name, m]) =>
+      row(title, name, String(m.last), String(m.last_iteration), String(m.min), String(m.max))));
+  $("#task tbody").replaceChildren(...rows);
+}
+
+async function showTask(id) {
+  $("#task pre").replaceChildren();
+  fillTask(await (await api(`/tasks/${id}`)).json());
+  $("#task").hidden = false;
+  for (let last = ""; ;) {
+    try {
+      $("#live").textContent = "live";
+      const headers = last ? { "Last-Event-ID": last } : {};
+      const answer = await api(`/tasks/${id}/console/follow`, { headers });
+      for await (const event of events(answer.body)) {
+        if (event.id) last = event.id;
+        if (event.name === "piece") addPiece(JSON.parse(event.data));
+        if (event.name !== "closed") continue;
+        $("#live").textContent = JSON.parse(event.data).state;
+        return fillTask(await (await api(`/tasks/${id}`)).json());
+      }
+    } catch (error) {
+      if (error.name === "AbortError" || error.status) throw error;
+    }
+    $("#live").textContent = "reconnecting";
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+
+function addPiece(piece) {
+  const pre = $("#task pre");
+  const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 5;
+  pre.append(element("span", piece.text, piece.stream));
+  while (pre.childNodes.length > CONSOLE_LIMIT) pre.firstChild.remove();
+  if (atEnd) pre.scrollTop = pre.scrollHeight;
+}
+
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ""; ;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const event = { name: "message", id: "", data: "" };
+      for (const line of block.split("\n")) {
+        const [, field, text] = /^(\w*): ?(.*)$/.exec(line) ?? [];
+        if (field === "event") event.name = text;
+        if (field === "id") event.id = text;
+        if (field === "data") event.data += text;
+      }
+      yield event;
+    }
+  }
+}
+
+async function guarded(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    $("#message").textContent = error.message;
+    $("#login").hidden = error.status !== 401;
+  }
+}
+
+function show() {
+  leave.abort();
+  leave = new AbortController();
+  takeToken();
+  for (const id of ["#list", "#task", "#login"]) $(id).hidden = true;
+  $("#message").textContent = "";
+  if (!sessionStorage.getItem("token")) return void ($("#login").hidden = false);
+  const task = /^#\/task\/([0-9a-f]{4,32})$/.exec(location.hash);
+  return guarded(() => (task ? showTask(task[1]) : showList()));
+}
+
+$("#login").onsubmit = (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", $("#login").token.value.trim());
+  $("#login").reset();
+  show();
+};
+$("#search").onsubmit = (event) => {
+  event.preventDefault();
+  if (location.hash.startsWith("#/task/")) location.hash = "#/";
+  else show();
+};
+$("#forget").onclick = () => {
+  sessionStorage.removeItem("token");
+  show();
+};
+window.addEventListener("hashchange", show);
+show();
