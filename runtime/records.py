@@ -23,6 +23,9 @@ Spools travel as *frames*: one JSON header line, then the raw bytes of its chunk
     {"chunks": [{"stream": "stdout", "offset": 0, "n_bytes": 5}], "executing": true}\n
     hello
 
+JSON has no word for a float that is not finite. Records are written and read by Python alone, so
+they use its own: ``NaN``, ``Infinity`` and ``-Infinity``, bare, which ``json.loads`` reads back.
+
 The gateway accepts each byte of a stream once: an overlap is skipped, a gap refused with the
 offset it expects.
 """
@@ -146,5 +149,5 @@ def _cut(entries: list[dict[str, Any]], rest: memoryview) -> Iterator[Chunk]:
 
 
 def encode_record(kind: str, at: float, **members: Any) -> bytes:
-    """One record as its line; floats that JSON cannot hold become text (``NaN``, ``Infinity``)."""
+    """One record as its line, in JSON with three words more (see the top of this page)."""
     return json.dumps({"k": kind, "t": at, **members}, separators=(",", ":")).encode() + b"\n"
