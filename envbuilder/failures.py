@@ -1,0 +1,54 @@
+"""Failures of a preparation: typed, with the tool's last lines, and without credentials."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from dray.runtime.causes import EVIDENCE_LIMIT_BYTES, CauseKind
+from dray.runtime.errors import PreparationFailed
+
+_USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^/\s'\"]+)@", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """``text`` with the credentials of every URL replaced by ``***``.
+
+    The user name of an ``ssh://`` URL stays: it is ``git``, and no secret.
+    """
+    return _USER_INFO.sub(_hide, text)
+
+
+def _hide(match: re.Match[str]) -> str:
+    if match["scheme"].lower().endswith("ssh://") and ":" not in match["user"]:
+        return match[0]
+    return f"{match['scheme']}***@"
+
+
+def without_credentials(url: str) -> str:
+    """``url`` itself, as anybody may see it."""
+    return _USER_INFO.sub(lambda m: _hide(m).replace("***@", ""), url)
+
+
+def last_lines(text: str) -> str:
+    """The end of ``text``, redacted, in at most the bytes that evidence may have."""
+    tail = redact(text.strip()).encode("utf-8", "replace")[-EVIDENCE_LIMIT_BYTES:]
+    return tail.decode("utf-8", "ignore")
+
+
+def environment_failed(message: str, evidence: str = "", **details: Any) -> PreparationFailed:
+    """The error of an environment that could not be made."""
+    return _failed(CauseKind.ENVIRONMENT_FAILED, message, evidence, details)
+
+
+def source_failed(message: str, evidence: str = "", **details: Any) -> PreparationFailed:
+    """The error of code that could not be laid out."""
+    return _failed(CauseKind.SOURCE_FAILED, message, evidence, details)
+
+
+def _failed(
+    kind: CauseKind, message: str, evidence: str, details: dict[str, Any]
+) -> PreparationFailed:
+    return PreparationFailed(
+        redact(message), kind=kind.value, evidence=last_lines(evidence), **details
+    )
