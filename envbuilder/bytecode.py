@@ -1,0 +1,44 @@
+"""Compile the packages of an environment in the background, once, at the lowest priority."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dray.envbuilder.environment import Environment
+from dray.envbuilder.locks import try_lock
+from dray.envbuilder.process import run_tool
+from dray.envbuilder.surroundings import agent_variables, installer_variables
+
+#: Timestamps, as an ordinary import would write: an edited file is compiled again.
+#: The process lowers its own priority, because an agent cannot fork with `preexec_fn` cheaply.
+_COMPILE = """
+import compileall, os, py_compile, sysconfig
+os.nice(19)
+compileall.compile_dir(
+    sysconfig.get_path("purelib"), quiet=2, workers=1,
+    invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP,
+)
+"""
+
+
+async def compile_bytecode(environment: Environment) -> bool:
+    """Compile what is installed in ``environment``; True when this call did it.
+
+    Idempotent: a marker is left, and a second caller meanwhile returns at once. The environment
+    must stay referenced; cancelling stops the compiler, and the next call does the rest.
+    """
+    marker = environment.folder / "compiled"
+    if marker.exists():
+        return False
+    lock = try_lock(environment.folder / ".compiling", shared=False)
+    if lock is None:
+        return False
+    try:
+        finished = await run_tool(
+            [environment.python, "-I", "-c", _COMPILE], env=installer_variables(agent_variables())
+        )
+        if finished.code == 0:  # files that no Python can compile are skipped, as pip does
+            await asyncio.to_thread(marker.touch)
+        return finished.code == 0
+    finally:
+        lock.release()

@@ -1,0 +1,207 @@
+"""Find exactly the Python that was asked for; never the closest one."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from dray.envbuilder.failures import environment_failed
+from dray.envbuilder.process import run_tool
+from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.envbuilder.uvtool import uv_program
+
+#: The oldest Python that the part of Dray inside a child runs on.
+OLDEST = (3, 10)
+
+_REQUEST = re.compile(r"\d+\.\d+(\.\d+((a|b|rc)\d+)?)?")
+_VERSION_FOLDER = re.compile(r"\d+\.\d+\.\d+")
+
+#: Run by an interpreter to describe itself; no site, so that nothing of a user's runs.
+_DESCRIBE = """
+import json, platform, sys, sysconfig
+print(json.dumps({
+    "path": getattr(sys, "_base_executable", sys.executable),
+    "version": platform.python_version(),
+    "implementation": sys.implementation.name,
+    "cache_tag": sys.implementation.cache_tag,
+    "abi": sysconfig.get_config_var("SOABI") or "",
+    "platform": sysconfig.get_platform(),
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One Python on this node.
+
+    Attributes:
+        path: its executable; of the base installation, never of an environment.
+        version: exact, such as ``3.11.7``.
+        implementation: ``cpython``, ``pypy``.
+        cache_tag: marks its bytecode files, such as ``cpython-311``.
+        abi: marks its extension modules; tells debug and free-threaded builds apart.
+        platform: such as ``linux-x86_64``.
+    """
+
+    path: Path
+    version: str
+    implementation: str
+    cache_tag: str
+    abi: str
+    platform: str
+
+
+#: ``{request: interpreter}`` of look-ups that succeeded; failures are tried again.
+_found: dict[str, Interpreter] = {}
+
+
+async def find_interpreter(request: str) -> Interpreter:
+    """The interpreter that ``request`` names.
+
+    Args:
+        request: ``3.11`` (any patch release, the agent's own first), ``3.11.7`` (exactly that)
+            or empty (the agent's own version).
+
+    Raises:
+        PreparationFailed: not a version, too old, or none of that version on this node.
+    """
+    known = _found.get(request)
+    if known is None or not known.path.exists():
+        _check_request(request)
+        own = own_interpreter()
+        known = own if matches(own.version, request) else await _search(request)
+        _found[request] = known
+    return known
+
+
+def own_interpreter() -> Interpreter:
+    """The base interpreter of this process; asks nobody."""
+    return Interpreter(
+        path=Path(getattr(sys, "_base_executable", sys.executable)),
+        version=platform.python_version(),
+        implementation=sys.implementation.name,
+        cache_tag=sys.implementation.cache_tag or "",
+        abi=sysconfig.get_config_var("SOABI") or "",
+        platform=sysconfig.get_platform(),
+    )
+
+
+def matches(version: str, request: str) -> bool:
+    """Whether an exact ``version`` is what ``request`` asks for."""
+    return request in ("", version) or (
+        request.count(".") == 1 and version.startswith(f"{request}.")
+    )
+
+
+async def describe(python: Path) -> Interpreter:
+    """What the interpreter at ``python`` says of itself.
+
+    Raises:
+        PreparationFailed: it does not start.
+    """
+    env = installer_variables(agent_variables())
+    finished = await run_tool([python, "-I", "-S", "-c", _DESCRIBE], env=env, keep_stdout=True)
+    try:
+        facts = cast("dict[str, Any]", json.loads(finished.stdout))
+        path = Path(facts.pop("path"))
+        return Interpreter(path=path, **facts)
+    except (ValueError, TypeError, KeyError) as exc:
+        raise environment_failed(
+            f"the interpreter {python} does not start (exit code {finished.code}); "
+            "remove it from this node or repair it",
+            finished.tail,
+        ) from exc
+
+
+def _check_request(request: str) -> None:
+    if request and not _REQUEST.fullmatch(request):
+        raise environment_failed(
+            f"python_version is {request!r}; give a version such as 3.11 or 3.11.7",
+            field="execution.python_version",
+            value=request,
+        )
+    if request and tuple(map(int, request.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise environment_failed(
+            f"python_version is {request}; tasks run on Python {oldest} and newer",
+            field="execution.python_version",
+            value=request,
+        )
+
+
+async def _search(request: str) -> Interpreter:
+    """Ask uv, which looks among its own installations, then on the path it is given."""
+    env = _search_variables(agent_variables())
+    finished = await run_tool(
+        [uv_program(), "python", "find", *_UV_OPTIONS, request], env=env, keep_stdout=True
+    )
+    if finished.code == 0:
+        found = await describe(Path(finished.stdout.strip()))
+        if matches(found.version, request):
+            return found
+    here = await _versions_here(env)
+    raise environment_failed(
+        f"Python {request} was asked for and is not on this node, which has {', '.join(here)}; "
+        f"install it there (`uv python install {request}`) or set execution.python_version "
+        "to one of these",
+        finished.tail,
+        field="execution.python_version",
+        value=request,
+        found=here,
+    )
+
+
+#: No project of the working directory, no environment of the agent's, nothing fetched.
+_UV_OPTIONS = ("--system", "--no-project", "--no-python-downloads")
+
+
+async def _versions_here(env: Mapping[str, str]) -> list[str]:
+    """Exact versions on this node, the agent's own first, then the newest."""
+    own = own_interpreter().version
+    finished = await run_tool(
+        [uv_program(), "python", "list", "--only-installed", "--output-format", "json"],
+        env=env,
+        keep_stdout=True,
+    )
+    try:
+        listed = {str(entry["version"]) for entry in json.loads(finished.stdout)}
+    except (ValueError, TypeError, KeyError):
+        listed = set[str]()  # the list only helps people; the failure is told without it
+    usable = [v for v in listed if v != own and _order(v) >= OLDEST]
+    return [own, *sorted(usable, key=_order, reverse=True)]
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def _search_variables(agent: Mapping[str, str]) -> dict[str, str]:
+    """The agent's variables with the installations of pyenv on the path, newest first.
+
+    pyenv puts only *shims* on the path: scripts that refuse every version that is not switched
+    on. They make way for the interpreters themselves.
+    """
+    env = installer_variables(agent)
+    root = Path(env.get("PYENV_ROOT") or Path(env.get("HOME", "/")) / ".pyenv")
+    folders = env.get("PATH", os.defpath).split(os.pathsep)
+    kept = [folder for folder in folders if Path(folder) != root / "shims"]
+    env["PATH"] = os.pathsep.join([*kept, *map(str, _pyenv_folders(root))])
+    return env
+
+
+def _pyenv_folders(root: Path) -> Iterator[Path]:
+    try:
+        names = [e.name for e in os.scandir(root / "versions") if e.is_dir()]
+    except OSError:
+        return  # no pyenv here
+    versions = [n for n in names if _VERSION_FOLDER.fullmatch(n) and _order(n) >= OLDEST]
+    for name in sorted(versions, key=_order, reverse=True):
+        yield root / "versions" / name / "bin"
