@@ -1,0 +1,92 @@
+"""A task's code in a folder: its snapshot where it has one, else commit and diff from git."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from dray.envbuilder.blobs import BlobFetcher, fetch_missing, fetch_small
+from dray.envbuilder.checkout import check_out
+from dray.envbuilder.failures import source_failed
+from dray.envbuilder.layout import lay_out
+from dray.envbuilder.log import LogWriter, say
+from dray.envbuilder.process import finish_in_thread, within
+from dray.runtime.errors import InvalidInput
+from dray.runtime.models import Execution
+from dray.runtime.paths import NodePaths
+from dray.runtime.snapshots import decode_manifest
+
+#: Ten minutes: a large repository over a slow line.
+SOURCE_LIMIT_S = 600.0
+
+
+@dataclass(frozen=True)
+class PreparedSource:
+    """What was laid out.
+
+    Attributes:
+        origin: ``snapshot`` or ``git``.
+        commit: full id of the commit it stands on, which may have been asked for by branch; empty
+            where a snapshot has none.
+    """
+
+    origin: str
+    commit: str
+
+
+async def prepare_source(
+    execution: Execution,
+    target: Path,
+    node: NodePaths,
+    blobs: BlobFetcher,
+    log: LogWriter,
+    *,
+    limit_s: float = SOURCE_LIMIT_S,
+) -> PreparedSource:
+    """Lay the code of ``execution`` out in ``target``, replacing what is there.
+
+    After a failure or a cancellation ``target`` does not exist.
+
+    Raises:
+        PreparationFailed: of kind ``source_failed``, with the last lines of what failed.
+    """
+    await finish_in_thread(asyncio.to_thread(shutil.rmtree, target, ignore_errors=True))
+    try:
+        return await within(limit_s, _lay(execution, target, node, blobs, log))
+    except BaseException as exc:
+        await finish_in_thread(asyncio.to_thread(shutil.rmtree, target, ignore_errors=True))
+        if isinstance(exc, TimeoutError):
+            message = f"the code of this task was not there after {limit_s:g} s"
+            raise source_failed(message, str(exc)) from exc
+        if isinstance(exc, (InvalidInput, OSError)):
+            raise source_failed(f"the code of this task: {exc}", str(exc)) from exc
+        raise
+
+
+async def _lay(
+    execution: Execution, target: Path, node: NodePaths, blobs: BlobFetcher, log: LogWriter
+) -> PreparedSource:
+    if execution.snapshot:
+        await _lay_snapshot(execution.snapshot, target, node, blobs, log)
+        return PreparedSource("snapshot", execution.commit)
+    if execution.repository:
+        commit = await check_out(execution, target, node, log)
+        say(log, f"code is commit {commit[:12]}" + (" with changes" if execution.diff else ""))
+        return PreparedSource("git", commit)
+    raise source_failed(
+        "the task has neither a snapshot nor a repository, so there is no code to run; run its "
+        "script once with Task.init, or set execution.repository",
+        field="execution.repository",
+    )
+
+
+async def _lay_snapshot(
+    snapshot: str, target: Path, node: NodePaths, blobs: BlobFetcher, log: LogWriter
+) -> None:
+    entries = decode_manifest(await fetch_small(snapshot, blobs, "the snapshot's manifest"))
+    files = {entry.sha256: entry.path for entry in entries if not entry.link}
+    content = await fetch_missing(files, node, blobs)
+    await finish_in_thread(asyncio.to_thread(lay_out, entries, content, target))
+    say(log, f"code is snapshot {snapshot[:12]}, {len(entries)} files")
