@@ -1,0 +1,117 @@
+"""How a task's process is started: arguments, working directory and variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dray.envbuilder.environment import Environment
+from dray.envbuilder.failures import source_failed
+from dray.envbuilder.surroundings import agent_variables, child_variables
+from dray.runtime.errors import PreparationFailed
+from dray.runtime.models import Execution
+
+_MODULE = re.compile(r"-m\s*(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """What a process is started with; ``argv[0]`` is the environment's interpreter."""
+
+    argv: list[str]
+    cwd: Path
+    env: dict[str, str]
+
+
+def launch_plan(
+    execution: Execution,
+    environment: Environment,
+    code: Path,
+    child_code: Path,
+    task_env: Mapping[str, str],
+    agent_env: Mapping[str, str] | None = None,
+) -> LaunchPlan:
+    """How to start the entry point of ``execution``, whose code lies in ``code``.
+
+    The process inherits ``agent_env`` (default: this process's variables) without what belongs to
+    Ray, to Dray and to the agent's interpreter; ``task_env`` wins over everything.
+
+    Raises:
+        PreparationFailed: of kind ``source_failed``: the working directory or the entry point is
+            not in the code.
+    """
+    root = code.resolve()
+    cwd = _working_dir(execution.working_dir, root)
+    start = _start(execution.entry_point, cwd, root)
+    recorder = ["-m", "dray.sdk.bootstrap"] if execution.bootstrap else []
+    inherited = agent_variables() if agent_env is None else agent_env
+    return LaunchPlan(
+        argv=[str(environment.python), *recorder, *start, *execution.arguments],
+        cwd=cwd,
+        env=_variables(inherited, environment, child_code, task_env),
+    )
+
+
+def _working_dir(working_dir: str, root: Path) -> Path:
+    cwd = (root / (working_dir or ".")).resolve()
+    if not cwd.is_relative_to(root):
+        raise _refused("working_dir", working_dir, "leaves the task's code")
+    if not cwd.is_dir():
+        raise _refused(
+            "working_dir", working_dir, f"is not a folder of the task's code{_has(root)}"
+        )
+    return cwd
+
+
+def _start(entry_point: str, cwd: Path, root: Path) -> list[str]:
+    """The interpreter's arguments for a script or a module.
+
+    Whether a module exists is for the interpreter to say: it may be an installed one.
+    """
+    entry = entry_point.strip()
+    if entry.startswith("-"):
+        module = _MODULE.fullmatch(entry)
+        if module is None:
+            raise _refused("entry_point", entry_point, "is neither a script nor `-m module`")
+        return ["-m", module["name"]]
+    if not entry:
+        raise _refused("entry_point", entry_point, "names no script; give one, or `-m module`")
+    script = cwd / entry
+    if not script.resolve().is_relative_to(root):
+        raise _refused("entry_point", entry_point, "leaves the task's code")
+    if not script.is_file():
+        folder = "the root" if cwd == root else cwd.relative_to(root).as_posix()
+        raise _refused("entry_point", entry_point, f"is not a file in {folder}{_has(cwd)}")
+    return [entry]
+
+
+def _has(folder: Path) -> str:
+    """What is there instead, for a message."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    return f", which has {shown}" if names else ", which is empty"
+
+
+def _refused(name: str, value: str, why: str) -> PreparationFailed:
+    return source_failed(
+        f"execution.{name} {value!r} {why}", field=f"execution.{name}", value=value
+    )
+
+
+def _variables(
+    inherited: Mapping[str, str],
+    environment: Environment,
+    child_code: Path,
+    task_env: Mapping[str, str],
+) -> dict[str, str]:
+    env = child_variables(inherited)
+    programs = str(environment.python.parent)
+    env["PATH"] = os.pathsep.join([programs, env.get("PATH", os.defpath)])
+    env["VIRTUAL_ENV"] = str(environment.folder)
+    env["PYTHONPATH"] = str(child_code)
+    env["PYTHONUNBUFFERED"] = "1"
+    env.update(task_env)
+    return env
