@@ -13,7 +13,7 @@ from dray.sdk.cli.output import Facts
 from dray.sdk.cli.session import Session, verb, verbs
 
 if TYPE_CHECKING:
-    from dray.actors.cluster import ClusterStatus
+    from dray.actors.cluster import ClusterInfo, ClusterStatus
     from dray.runtime.models import AgentRecord
 
 
@@ -41,10 +41,8 @@ def up(
     ] = None,
 ) -> None:
     """Start the local cluster. Returns once it is healthy; finds one that runs already."""
-    engine = _engine()
     session.flags.update(host=host, port=port)
-    session.out.note("Starting …")
-    info = engine.up(session.settings, engine.UpOptions(address, num_cpus, num_gpus))
+    info = start(session, address, num_cpus, num_gpus)
     if session.out.as_json:
         session.out.json(info)
         return
@@ -78,6 +76,18 @@ def status(session: Session) -> None:
         _show_remote(session)
     else:
         _show_local(session, _engine().status(session.settings))
+
+
+def start(
+    session: Session,
+    address: str | None = None,
+    num_cpus: int | None = None,
+    num_gpus: int | None = None,
+) -> ClusterInfo:
+    """Bring the cluster up, or find it running."""
+    engine = _engine()
+    session.out.note("Starting …")
+    return engine.up(session.settings, engine.UpOptions(address, num_cpus, num_gpus))
 
 
 def _has_engine() -> bool:

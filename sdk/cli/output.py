@@ -63,10 +63,12 @@ class Output:
 
     Attributes:
         as_json: print JSON, whatever stdout is.
+        consoles_aside: consoles of tasks are not the answer here; they go to stderr.
     """
 
-    def __init__(self, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, consoles_aside: bool = False) -> None:
         self.as_json = as_json
+        self.consoles_aside = consoles_aside
 
     @property
     def on_terminal(self) -> bool:
@@ -118,13 +120,14 @@ class Output:
             print(text)
 
     def raw(self, data: bytes) -> None:
-        """Write console bytes to stdout as they are, at once."""
-        stream: Any = getattr(sys.stdout, "buffer", None)
+        """Write the bytes of a console as they are, at once."""
+        text = sys.stderr if self.consoles_aside else sys.stdout
+        stream: Any = getattr(text, "buffer", None)
         if stream is None:  # a captured stdout that holds text
-            sys.stdout.write(data.decode("utf-8", "replace"))
-            sys.stdout.flush()
+            text.write(data.decode("utf-8", "replace"))
+            text.flush()
             return
-        sys.stdout.flush()
+        text.flush()
         stream.write(data)
         stream.flush()
 
