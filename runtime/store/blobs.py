@@ -1,0 +1,146 @@
+"""Blobs: files under the sha256 of their content, so that equal bytes are kept once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from dray.runtime.errors import InvalidInput, NotFound, StoreUnusable
+from dray.runtime.ids import new_id
+from dray.runtime.store.console import sync_folder
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobWriter:
+    """One blob on its way to the disk."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.n_bytes = 0
+
+    async def write(self, data: bytes) -> None:
+        """Append ``data``, off the loop."""
+        await asyncio.to_thread(self._append, data)
+
+    def _append(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+        self.n_bytes += len(data)
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far."""
+        return self._digest.hexdigest()
+
+
+class Blobs:
+    """Content-addressed files."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def has(self, sha256: str) -> bool:
+        """Whether the content is here."""
+        return await asyncio.to_thread(self._place(sha256).is_file)
+
+    async def missing(self, sha256s: Iterable[str]) -> list[str]:
+        """Those whose content is not here, each once, in the order given."""
+        wanted = {sha256: self._place(sha256) for sha256 in sha256s}
+
+        def look() -> list[str]:
+            return [sha256 for sha256, place in wanted.items() if not place.is_file()]
+
+        return await asyncio.to_thread(look)
+
+    async def path(self, sha256: str) -> Path:
+        """The file with the content.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        place = self._place(sha256)
+        if not await asyncio.to_thread(place.is_file):
+            raise NotFound(f"there is no blob {sha256}", sha256=sha256)
+        return place
+
+    @asynccontextmanager
+    async def writer(self, sha256: str) -> AsyncGenerator[BlobWriter]:
+        """Write a blob piece by piece; it appears when the block ends and the hash fits.
+
+        Raises:
+            InvalidInput: what was written has another hash; nothing is kept.
+            StoreUnusable: the disk refuses it.
+        """
+        place = self._place(sha256)
+        aside = self._root / "incoming" / new_id()
+        try:
+            file = await asyncio.to_thread(_open_aside, aside)
+            try:
+                writer = BlobWriter(file)
+                yield writer
+                if writer.sha256 != sha256:
+                    raise InvalidInput(
+                        f"blob is {writer.sha256}, announced was {sha256}; send it again",
+                        field="sha256",
+                        value=sha256,
+                    )
+                await asyncio.to_thread(_settle, file, aside, place)
+            finally:
+                file.close()
+                aside.unlink(missing_ok=True)
+        except OSError as exc:
+            raise StoreUnusable(f"blob {sha256} cannot be written: {exc}") from exc
+
+    async def put(self, data: bytes) -> str:
+        """Keep ``data``; returns its sha256."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        if not await self.has(sha256):
+            async with self.writer(sha256) as writer:
+                await writer.write(data)
+        return sha256
+
+    async def read(self, sha256: str) -> bytes:
+        """The whole content, for manifests and other small blobs.
+
+        Raises:
+            NotFound: it is not here.
+        """
+        place = await self.path(sha256)
+        return await asyncio.to_thread(place.read_bytes)
+
+    def clear_incoming(self) -> None:
+        """Delete what a crash left half written; blocks."""
+        incoming = self._root / "incoming"
+        if incoming.is_dir():
+            for path in incoming.iterdir():
+                path.unlink(missing_ok=True)
+
+    def _place(self, sha256: str) -> Path:
+        if not _SHA256.fullmatch(sha256):
+            raise InvalidInput(
+                f"{sha256!r} is not a sha256: 64 lower-case hexadecimal digits",
+                field="sha256",
+                value=sha256,
+            )
+        return self._root / sha256[:2] / sha256
+
+
+def _open_aside(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path.open("xb")
+
+
+def _settle(file: BinaryIO, aside: Path, place: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside.replace(place)
+    sync_folder(place.parent)

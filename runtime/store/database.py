@@ -1,0 +1,224 @@
+"""One SQLite file: a single writer that groups commits, and readers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import aiosqlite
+
+from dray.runtime.errors import DrayError, StoreUnusable
+
+T = TypeVar("T")
+
+#: Work of one caller inside the writer's transaction. It awaits nothing but the connection.
+Unit = Callable[[aiosqlite.Connection], Awaitable[T]]
+
+_log = logging.getLogger(__name__)
+
+#: Units in one commit at most, so that the first of a flood does not wait for the last.
+_GROUP_LIMIT = 200
+_N_READERS = 3
+#: Only a backup tool from outside can hold the file; wait for it rather than fail.
+_BUSY_TIMEOUT_S = 10.0
+
+
+@dataclass
+class _Waiting(Generic[T]):
+    unit: Unit[T]
+    future: asyncio.Future[T]
+
+
+@dataclass
+class _Outcome:
+    waiting: _Waiting[Any]
+    value: Any = None
+    error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.waiting.future.done():  # its caller was cancelled; the work stands all the same
+            return
+        if self.error is not None:
+            self.waiting.future.set_exception(self.error)
+        else:
+            self.waiting.future.set_result(self.value)
+
+
+class Database:
+    """An open file. All writes go through :meth:`write`, in the order they were handed in."""
+
+    def __init__(
+        self, path: Path, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]
+    ) -> None:
+        self._path = path
+        self._writer = writer
+        self._readers = readers
+        self._free: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        for reader in readers:
+            self._free.put_nowait(reader)
+        self._inbox: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
+        self._closed = False
+        self._loop_task = asyncio.create_task(self._serve(), name=f"writer of {path.name}")
+
+    @classmethod
+    async def open(cls, path: Path, *, synchronous: str) -> Database:
+        """The database in ``path``, whose schema is already there.
+
+        Args:
+            path: the file.
+            synchronous: ``FULL`` where a commit must survive a power cut, else ``NORMAL``.
+
+        Raises:
+            StoreUnusable: the file cannot be opened.
+        """
+        connections: list[aiosqlite.Connection] = []
+        try:
+            for i in range(1 + _N_READERS):
+                one = await _connect(path, synchronous, read_only=i > 0)
+                connections.append(one)
+        except sqlite3.Error as exc:
+            for connection in connections:
+                await connection.close()
+            raise StoreUnusable(f"{path} cannot be opened: {exc}", path=str(path)) from exc
+        return cls(path, connections[0], connections[1:])
+
+    async def close(self) -> None:
+        """Finish what was handed in, then close; a second call is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        self._inbox.put_nowait(None)
+        await asyncio.wait([self._loop_task])
+        for connection in (*self._readers, self._writer):
+            await connection.close()
+
+    async def write(self, unit: Unit[T]) -> T:
+        """What ``unit`` returns, once its changes are durable.
+
+        A unit that raises undoes its own changes only. A caller that is cancelled no longer
+        waits; work that has begun is still committed.
+        """
+        if self._closed:
+            raise StoreUnusable(f"{self._path.name} is closed", path=str(self._path))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait(_Waiting(unit, future))
+        return await future
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[aiosqlite.Connection]:
+        """A connection that cannot write; it sees everything that was committed."""
+        if self._closed:
+            raise StoreUnusable(f"{self._path.name} is closed", path=str(self._path))
+        connection = await self._free.get()
+        try:
+            yield connection
+        finally:
+            self._free.put_nowait(connection)
+
+    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """All rows of one query, read beside the writer."""
+        async with self.reading() as connection:
+            return await rows(connection, sql, parameters)
+
+    async def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
+        """The first row of one query, read beside the writer."""
+        found = await self.rows(sql, parameters)
+        return found[0] if found else None
+
+    async def _serve(self) -> None:
+        while True:
+            group = [await self._inbox.get()]
+            while len(group) < _GROUP_LIMIT and not self._inbox.empty():
+                group.append(self._inbox.get_nowait())
+            waiting = [w for w in group if w is not None and not w.future.cancelled()]
+            try:
+                await self._commit(waiting)
+            except asyncio.CancelledError:
+                for one in waiting:
+                    one.future.cancel()
+                raise
+            if None in group:  # close() hands it in last
+                return
+
+    async def _commit(self, group: list[_Waiting[Any]]) -> None:
+        """Run a group in one transaction and settle every future."""
+        if not group:
+            return
+        outcomes: list[_Outcome] = []
+        try:
+            await self._writer.execute("BEGIN IMMEDIATE")
+            outcomes.extend([await self._run(waiting) for waiting in group])
+            await self._writer.execute("COMMIT")
+        except Exception as exc:  # every caller must hear of it, whatever it was
+            await self._give_up()
+            failure = _explain(self._path, exc)
+            outcomes = [_Outcome(waiting, error=failure) for waiting in group]
+        except asyncio.CancelledError:
+            await self._give_up()
+            raise
+        for outcome in outcomes:
+            outcome.settle()
+
+    async def _run(self, waiting: _Waiting[Any]) -> _Outcome:
+        """One unit in a savepoint; an error that ended the whole transaction is raised."""
+        await self._writer.execute("SAVEPOINT unit")
+        try:
+            value = await waiting.unit(self._writer)
+        except Exception as exc:
+            if not self._writer.in_transaction:  # the disk is full, and SQLite undid everything
+                raise
+            await self._writer.execute("ROLLBACK TO unit")
+            await self._writer.execute("RELEASE unit")
+            error = _explain(self._path, exc) if isinstance(exc, sqlite3.Error) else exc
+            return _Outcome(waiting, error=error)
+        await self._writer.execute("RELEASE unit")
+        return _Outcome(waiting, value=value)
+
+    async def _give_up(self) -> None:
+        if self._writer.in_transaction:
+            try:
+                await self._writer.execute("ROLLBACK")
+            except sqlite3.Error as exc:
+                _log.warning("%s: rolling back failed: %s", self._path.name, exc)
+
+
+async def rows(
+    connection: aiosqlite.Connection, sql: str, parameters: Sequence[Any] = ()
+) -> list[sqlite3.Row]:
+    """All rows of a statement; with ``RETURNING``, those a write touched."""
+    return cast("list[sqlite3.Row]", await connection.execute_fetchall(sql, parameters))
+
+
+async def row(
+    connection: aiosqlite.Connection, sql: str, parameters: Sequence[Any] = ()
+) -> sqlite3.Row | None:
+    """The first row of a statement, or None."""
+    found = await rows(connection, sql, parameters)
+    return found[0] if found else None
+
+
+async def _connect(path: Path, synchronous: str, *, read_only: bool) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_S)
+    try:
+        connection.row_factory = sqlite3.Row
+        await connection.execute("PRAGMA journal_mode = WAL")
+        await connection.execute(f"PRAGMA synchronous = {synchronous}")
+        await connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            await connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        await connection.close()  # its thread would keep the process alive
+        raise
+    return connection
+
+
+def _explain(path: Path, exc: BaseException) -> DrayError:
+    error = StoreUnusable(f"{path.name} could not be written: {exc}", path=str(path))
+    error.__cause__ = exc
+    return error

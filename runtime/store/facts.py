@@ -1,0 +1,55 @@
+"""Write what records say about a task: the same records again change nothing."""
+
+from __future__ import annotations
+
+import json
+
+import aiosqlite
+
+from dray.runtime import codec
+from dray.runtime.models import Execution
+from dray.runtime.store import artifacts, database, rows
+from dray.runtime.store.record_lines import Facts
+from dray.runtime.store.task_edit import merged_execution
+
+_DOCUMENTS = """
+SELECT execution, parameters, properties, runtime FROM documents WHERE task_id = ?
+"""
+_UPDATE = """
+UPDATE documents SET execution = ?, parameters = ?, properties = ?, runtime = ? WHERE task_id = ?
+"""
+_TASK = """
+UPDATE tasks SET comment = coalesce(?, comment), progress = coalesce(?, progress), updated_at = ?
+WHERE id = ?
+"""
+_ADD_TAG = "INSERT OR IGNORE INTO tags (task_id, tag, system) VALUES (?, ?, 0)"
+_DROP_TAG = "DELETE FROM tags WHERE task_id = ? AND tag = ? AND system = 0"
+
+
+async def write(connection: aiosqlite.Connection, task_id: str, facts: Facts, now: float) -> None:
+    """Apply ``facts`` in the caller's transaction."""
+    if not facts:
+        return
+    for artifact in facts.artifacts.values():
+        await artifacts.put(connection, task_id, artifact)
+    for tag, wanted in facts.tags.items():
+        await connection.execute(_ADD_TAG if wanted else _DROP_TAG, (task_id, tag))
+    await connection.execute(_TASK, (facts.comment, facts.progress, now, task_id))
+    if facts.parameters or facts.properties or facts.runtime or facts.execution:
+        await _write_documents(connection, task_id, facts)
+
+
+async def _write_documents(connection: aiosqlite.Connection, task_id: str, facts: Facts) -> None:
+    row = await database.row(connection, _DOCUMENTS, (task_id,))
+    if row is None:
+        raise LookupError(f"task {task_id} has no documents")
+    execution = rows.load(Execution, row["execution"])
+    if facts.execution:
+        execution = merged_execution(execution, facts.execution)
+    documents = (
+        execution,
+        {**json.loads(row["parameters"]), **codec.to_json(facts.parameters)},
+        {**json.loads(row["properties"]), **facts.properties},
+        {**json.loads(row["runtime"]), **facts.runtime},
+    )
+    await connection.execute(_UPDATE, (*map(rows.dump, documents), task_id))

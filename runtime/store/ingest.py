@@ -1,0 +1,358 @@
+"""Accept frames of an attempt: each byte once, whatever is repeated, lost or cut off.
+
+A frame becomes durable in this order: facts of the task (idempotent), console bytes in their
+files (idempotent), results together with the new offsets, and last the end of the attempt.
+A crash in between leaves the offsets behind, so the shipper sends again what is not sure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import aiosqlite
+
+from dray.runtime import codec, records
+from dray.runtime.causes import Cause
+from dray.runtime.clock import Clock
+from dray.runtime.errors import InvalidInput, OffsetMismatch
+from dray.runtime.machine import BeginExecuting, Finish, Head, Renew
+from dray.runtime.models import EnvironmentReport, StreamReceipt
+from dray.runtime.records import CONSOLE_STREAMS, RECORDS, STREAMS, Chunk, Frame
+from dray.runtime.states import Phase
+from dray.runtime.store import attempts, console, database, facts, results, rows, transitions
+from dray.runtime.store.audit import Audit
+from dray.runtime.store.console import Console
+from dray.runtime.store.contract import By, Change, FrameReply
+from dray.runtime.store.database import Database
+from dray.runtime.store.record_lines import Parsed, parse
+from dray.runtime.store.task_locks import TaskLocks
+
+#: A line that is longer and still has no end is given up.
+LINE_LIMIT_BYTES = 32 << 20
+#: More than this is parsed off the loop.
+_SMALL_BYTES = 1 << 16
+
+_STREAMS = "SELECT * FROM offsets WHERE task_id = ? AND epoch = ?"
+_MOVE = """
+INSERT INTO offsets (task_id, epoch, stream, n_bytes, tail, n_malformed) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (task_id, epoch, stream) DO UPDATE
+SET n_bytes = excluded.n_bytes, tail = excluded.tail, n_malformed = excluded.n_malformed
+"""
+_ATTEMPT = "SELECT ended_at, cause, lease_ttl_s FROM attempts WHERE task_id = ? AND epoch = ?"
+_FIRST_OUTPUT = """
+UPDATE attempts SET first_output_at = ?
+WHERE task_id = ? AND epoch = ? AND first_output_at IS NULL
+"""
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """How far one stream has come."""
+
+    n_bytes: int = 0
+    tail: bytes = b""
+    n_malformed: int = 0
+
+
+@dataclass(frozen=True)
+class _End:
+    """What a frame's ``finish`` says."""
+
+    cause: Cause
+    receipt: dict[str, StreamReceipt]
+
+
+@dataclass(frozen=True)
+class _Renewed:
+    """What the first transaction of a frame came to."""
+
+    before: Head
+    head: Head
+    ttl_s: float
+
+
+@dataclass
+class _Incoming:
+    """A frame as it is being accepted."""
+
+    task_id: str
+    epoch: int
+    by: By
+    accepted: dict[str, _Accepted]
+    fresh: dict[str, bytes]
+    parsed: Parsed = field(default_factory=Parsed)
+    tail: bytes = b""
+
+    def moved(self) -> dict[str, _Accepted]:
+        """How far each stream has come with this frame."""
+        after = dict(self.accepted)
+        for stream, data in self.fresh.items():
+            old = after.get(stream, _Accepted())
+            is_records = stream == RECORDS
+            after[stream] = _Accepted(
+                n_bytes=old.n_bytes + len(data),
+                tail=self.tail if is_records else b"",
+                n_malformed=old.n_malformed + (self.parsed.n_malformed if is_records else 0),
+            )
+        return after
+
+    def n_console_bytes(self) -> int:
+        """Console bytes that are new."""
+        return sum(len(self.fresh.get(stream, b"")) for stream in CONSOLE_STREAMS)
+
+
+class Ingest:
+    """The way in for everything an attempt puts out."""
+
+    def __init__(
+        self, state: Database, results: Database, console: Console, clock: Clock, locks: TaskLocks
+    ) -> None:
+        self._state = state
+        self._results = results
+        self._console = console
+        self._clock = clock
+        self._locks = locks
+        self._audit = Audit(state)
+
+    async def accept(self, task_id: str, epoch: int, frame: Frame, by: By) -> FrameReply:
+        """Take in a frame and renew the attempt's lease.
+
+        A frame that was taken in before is answered again; bytes that were accepted before
+        are skipped.
+
+        Raises:
+            NotFound: no such task.
+            StaleEpoch: the attempt is over.
+            OffsetMismatch: bytes are missing before a chunk; ``expected`` says from where.
+            InvalidInput: a finish or an environment that cannot be read.
+        """
+        end = _read_end(frame.finish)
+        environment = _read_environment(frame.environment)
+        lock = self._locks.of(task_id)
+        async with lock:
+            accepted = await self._accepted(task_id, epoch)
+            if end is not None and (reply := await self._again(task_id, epoch, end, accepted)):
+                return reply
+            incoming = _Incoming(task_id, epoch, by, accepted, _fresh(frame.chunks, accepted))
+            await _read_records(incoming)
+            renewed = await self._renew(incoming, environment, executing=frame.executing)
+            await self._write(incoming)
+            change = Change(renewed.before, renewed.head)
+            if end is not None:
+                finished = await self._finish(incoming, end)
+                change = Change(renewed.before, finished.after)
+            return _reply(incoming, change, renewed.ttl_s)
+
+    async def _accepted(self, task_id: str, epoch: int) -> dict[str, _Accepted]:
+        found = await self._results.rows(_STREAMS, (task_id, epoch))
+        return {
+            row["stream"]: _Accepted(row["n_bytes"], row["tail"], row["n_malformed"])
+            for row in found
+        }
+
+    async def _again(
+        self, task_id: str, epoch: int, end: _End, accepted: dict[str, _Accepted]
+    ) -> FrameReply | None:
+        """The reply to a finish whose effect already stands."""
+        async with self._state.reading() as connection:
+            head = await rows.read_head(connection, task_id)
+            row = await database.row(connection, _ATTEMPT, (task_id, epoch))
+        if row is None or row["ended_at"] is None or rows.load_cause(row["cause"]) != end.cause:
+            return None
+        incoming = _Incoming(task_id, epoch, By(""), accepted, {})
+        return _reply(incoming, Change(head, head), row["lease_ttl_s"])
+
+    async def _renew(
+        self, incoming: _Incoming, environment: EnvironmentReport | None, *, executing: bool
+    ) -> _Renewed:
+        task_id, epoch, by = incoming.task_id, incoming.epoch, incoming.by
+
+        async def unit(connection: aiosqlite.Connection) -> _Renewed:
+            now = self._clock.now()
+            await rows.read_head(connection, task_id)
+            ttl_s = await attempts.read_ttl(connection, task_id, epoch)
+            renew = Renew(epoch, now + ttl_s)
+            change = await transitions.apply(connection, now, task_id, renew, by)
+            before, after = change.before, change.after
+            if executing:
+                begin = BeginExecuting(epoch)
+                after = (await transitions.apply(connection, now, task_id, begin, by)).after
+            if incoming.fresh.get(records.STDOUT) or incoming.fresh.get(records.STDERR):
+                await connection.execute(_FIRST_OUTPUT, (now, task_id, epoch))
+            if environment is not None:
+                await attempts.set_environment(connection, task_id, epoch, environment)
+            await facts.write(connection, task_id, incoming.parsed.facts, now)
+            return _Renewed(before, after, ttl_s)
+
+        return await self._state.write(unit)
+
+    async def _write(self, incoming: _Incoming) -> None:
+        """Console bytes to files, then results, index and offsets in one transaction."""
+        if not incoming.fresh:
+            return
+        task_id, epoch, now = incoming.task_id, incoming.epoch, self._clock.now()
+        pieces = [
+            (stream, incoming.accepted.get(stream, _Accepted()).n_bytes, incoming.fresh[stream])
+            for stream in CONSOLE_STREAMS
+            if stream in incoming.fresh
+        ]
+        for stream, offset, data in pieces:
+            await asyncio.to_thread(self._console.append, task_id, epoch, stream, offset, data)
+        moved = incoming.moved()
+
+        async def unit(connection: aiosqlite.Connection) -> None:
+            for stream, offset, data in pieces:
+                await console.index(connection, task_id, epoch, stream, offset, len(data), now)
+            await results.write_batch(connection, task_id, epoch, incoming.parsed.batch)
+            for stream in incoming.fresh:
+                after = moved[stream]
+                await connection.execute(
+                    _MOVE,
+                    (task_id, epoch, stream, after.n_bytes, after.tail, after.n_malformed),
+                )
+
+        await self._results.write(unit)
+        if incoming.parsed.n_malformed:
+            await self._note_malformed(incoming)
+
+    async def _note_malformed(self, incoming: _Incoming) -> None:
+        async with self._state.reading() as connection:
+            head = await rows.read_head(connection, incoming.task_id)
+        details = {
+            "n_lines": incoming.parsed.n_malformed,
+            "n_lines_in_all": incoming.moved()[RECORDS].n_malformed,
+            "first": incoming.parsed.sample,
+        }
+        await self._audit.note("records_malformed", head, incoming.by, self._clock.now(), details)
+
+    async def _finish(self, incoming: _Incoming, end: _End) -> Change:
+        task_id, epoch = incoming.task_id, incoming.epoch
+        moved = incoming.moved()
+        receipt = {
+            stream: await self._compare(task_id, epoch, stream, claimed, moved)
+            for stream, claimed in end.receipt.items()
+        }
+        details = _end_details(receipt, moved)
+
+        async def unit(connection: aiosqlite.Connection) -> Change:
+            await attempts.set_receipt(connection, task_id, epoch, receipt)
+            now, finish = self._clock.now(), Finish(epoch, end.cause)
+            return await transitions.apply(
+                connection, now, task_id, finish, incoming.by, details=details
+            )
+
+        return await self._state.write(unit)
+
+    async def _compare(
+        self,
+        task_id: str,
+        epoch: int,
+        stream: str,
+        claimed: StreamReceipt,
+        moved: dict[str, _Accepted],
+    ) -> StreamReceipt:
+        """What was written against what is stored; records are judged by their length alone."""
+        stored = moved.get(stream, _Accepted()).n_bytes
+        exact = stored == claimed.n_bytes
+        if exact and stream in CONSOLE_STREAMS:
+            digest = await asyncio.to_thread(self._console.digest, task_id, epoch, stream, stored)
+            exact = digest == claimed.sha256
+        return StreamReceipt(claimed.n_bytes, claimed.sha256, stored, exact)
+
+
+def _fresh(chunks: list[Chunk], accepted: dict[str, _Accepted]) -> dict[str, bytes]:
+    """The bytes of each stream that were not accepted before."""
+    fresh: dict[str, bytearray] = {}
+    for chunk in chunks:
+        expected = accepted.get(chunk.stream, _Accepted()).n_bytes
+        expected += len(fresh.get(chunk.stream, b""))
+        if chunk.offset > expected:
+            raise OffsetMismatch(
+                f"{chunk.stream} goes on at byte {expected}, the frame at {chunk.offset}",
+                stream=chunk.stream,
+                offset=chunk.offset,
+                expected=_offsets(accepted),
+            )
+        new = chunk.data[expected - chunk.offset :]
+        if new:
+            fresh.setdefault(chunk.stream, bytearray()).extend(new)
+    return {stream: bytes(data) for stream, data in fresh.items()}
+
+
+async def _read_records(incoming: _Incoming) -> None:
+    """Parse the whole lines; the beginning of the next one is kept as the tail."""
+    data = incoming.fresh.get(RECORDS)
+    if data is None:
+        return
+    old = incoming.accepted.get(RECORDS, _Accepted())
+    text = old.tail + data
+    end = text.rfind(b"\n") + 1
+    lines, incoming.tail = text[:end], text[end:]
+    position = old.n_bytes - len(old.tail)
+    if len(lines) > _SMALL_BYTES:
+        incoming.parsed = await asyncio.to_thread(parse, lines, position)
+    else:
+        incoming.parsed = parse(lines, position)
+    if len(incoming.tail) > LINE_LIMIT_BYTES:
+        # What is left of the line when its end comes will not be JSON, and count again.
+        incoming.parsed.n_malformed += 1
+        incoming.parsed.sample = f"a line of over {LINE_LIMIT_BYTES} bytes"
+        incoming.tail = b""
+
+
+def _read_end(finish: dict[str, Any] | None) -> _End | None:
+    if finish is None:
+        return None
+    try:
+        claimed = cast("dict[str, dict[str, Any]]", finish.get("receipt") or {})
+        receipt = {
+            stream: StreamReceipt(int(value["n_bytes"]), str(value["sha256"]))
+            for stream, value in claimed.items()
+            if stream in STREAMS
+        }
+        return _End(codec.from_json(Cause, finish["cause"]), receipt)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise InvalidInput(f"finish cannot be read: {exc}", field="finish") from exc
+
+
+def _read_environment(environment: dict[str, Any] | None) -> EnvironmentReport | None:
+    if environment is None:
+        return None
+    try:
+        return codec.from_json(EnvironmentReport, environment)
+    except ValueError as exc:
+        raise InvalidInput(f"environment cannot be read: {exc}", field="environment") from exc
+
+
+def _reply(incoming: _Incoming, change: Change, ttl_s: float) -> FrameReply:
+    head = change.after
+    is_stopping = Phase.STOPPING in (head.phase, head.phase_before)
+    return FrameReply(
+        offsets=_offsets(incoming.moved()),
+        state=head.state,
+        phase=head.phase,
+        stop=head.cause if is_stopping else None,
+        lease_ttl_s=ttl_s,
+        change=change,
+        n_console_bytes=incoming.n_console_bytes(),
+    )
+
+
+def _offsets(accepted: dict[str, _Accepted]) -> dict[str, int]:
+    return {stream: accepted.get(stream, _Accepted()).n_bytes for stream in STREAMS}
+
+
+def _end_details(receipt: dict[str, StreamReceipt], moved: dict[str, _Accepted]) -> dict[str, Any]:
+    """What the audit says about an end that is not whole; empty for one that is."""
+    details: dict[str, Any] = {}
+    inexact = {stream: codec.to_json(one) for stream, one in receipt.items() if not one.exact}
+    if inexact:
+        details["inexact"] = inexact
+    last = moved.get(RECORDS, _Accepted())
+    if last.tail:
+        details["record_cut_off_bytes"] = len(last.tail)
+    if last.n_malformed:
+        details["n_malformed_records"] = last.n_malformed
+    return details

@@ -1,0 +1,102 @@
+"""Bring a database file to the newest schema, after a snapshot of it, or refuse clearly."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from dray.runtime.errors import StoreUnusable
+
+_NAME = re.compile(r"(\d{4})_\w+\.sql")
+#: "DRAY" in ASCII; SQLite keeps it in the header of the file.
+APPLICATION_ID = int.from_bytes(b"DRAY", "big")
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step of the schema: from ``version - 1`` to ``version``."""
+
+    version: int
+    name: str
+    sql: str
+
+
+def migrations(schema: str) -> list[Migration]:
+    """The steps of ``schema`` (``state`` or ``results``) in order."""
+    folder = resources.files("dray.runtime.store") / "migrations" / schema
+    found = [
+        Migration(int(match.group(1)), file.name, file.read_text("utf-8"))
+        for file in folder.iterdir()
+        if (match := _NAME.fullmatch(file.name))
+    ]
+    return sorted(found, key=lambda migration: migration.version)
+
+
+def migrate(path: Path, steps: list[Migration], snapshots: Path) -> None:
+    """Run the steps that ``path`` lacks, each in a transaction of its own; blocks.
+
+    Args:
+        path: the file; made when it is not there.
+        steps: every step known, in order.
+        snapshots: folder for a copy of an existing file before it is changed.
+
+    Raises:
+        StoreUnusable: not a database of ours, a newer one, or a step failed.
+    """
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+    except sqlite3.Error as exc:
+        raise StoreUnusable(f"{path} cannot be opened: {exc}", path=str(path)) from exc
+    try:
+        _bring_up(connection, path, steps, snapshots)
+    except sqlite3.DatabaseError as exc:
+        raise StoreUnusable(
+            f"{path} is not a database Dray can use ({exc}); move it away or restore a snapshot "
+            f"from {snapshots}",
+            path=str(path),
+        ) from exc
+    finally:
+        connection.close()
+
+
+def _bring_up(
+    connection: sqlite3.Connection, path: Path, steps: list[Migration], snapshots: Path
+) -> None:
+    version = _pragma(connection, "user_version")
+    newest = steps[-1].version
+    if version > newest:
+        raise StoreUnusable(
+            f"{path} was written by a newer Dray (schema {version}, this one knows {newest}); "
+            "update Dray, or restore an older snapshot",
+            path=str(path),
+            version=version,
+            newest=newest,
+        )
+    is_new = version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    if not is_new and _pragma(connection, "application_id") != APPLICATION_ID:
+        raise StoreUnusable(f"{path} is a database of another program", path=str(path))
+    missing = [step for step in steps if step.version > version]
+    if missing and not is_new:
+        _snapshot(connection, path, version, snapshots)
+    for step in missing:
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{step.sql}\nPRAGMA user_version = {step.version};\nCOMMIT;"
+        )
+
+
+def _snapshot(connection: sqlite3.Connection, path: Path, version: int, snapshots: Path) -> None:
+    snapshots.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    copy = sqlite3.connect(snapshots / f"{path.stem}-v{version}-{stamp}.db")
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

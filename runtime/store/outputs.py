@@ -1,0 +1,56 @@
+"""Delete the outputs that a reset or a deletion gave up, also after a crash in between."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiosqlite
+
+from dray.runtime.store.console import Console
+from dray.runtime.store.database import Database
+from dray.runtime.store.task_locks import TaskLocks
+
+_DUE = "SELECT task_id, epoch FROM purges"
+_DONE = "DELETE FROM purges WHERE task_id = ? AND epoch = ?"
+_RESULTS = (
+    """DELETE FROM points WHERE epoch <= :epoch
+       AND series_id IN (SELECT id FROM series WHERE task_id = :task)""",
+    """DELETE FROM series WHERE task_id = :task
+       AND NOT EXISTS (SELECT 1 FROM points WHERE series_id = series.id)""",
+    "DELETE FROM singles WHERE task_id = :task AND epoch <= :epoch",
+    "DELETE FROM plots WHERE task_id = :task AND epoch <= :epoch",
+    "DELETE FROM texts WHERE task_id = :task AND epoch <= :epoch",
+    "DELETE FROM console WHERE task_id = :task AND epoch <= :epoch",
+    "DELETE FROM offsets WHERE task_id = :task AND epoch <= :epoch",
+)
+
+
+class Outputs:
+    """The second half of every reset and deletion, idempotent."""
+
+    def __init__(
+        self, state: Database, results: Database, console: Console, locks: TaskLocks
+    ) -> None:
+        self._state = state
+        self._results = results
+        self._console = console
+        self._locks = locks
+
+    async def purge(self) -> None:
+        """Delete everything that committed transactions gave up."""
+        for row in await self._state.rows(_DUE):
+            lock = self._locks.of(row["task_id"])
+            async with lock:  # a frame that is being accepted would write after us
+                await self._purge_one(row["task_id"], row["epoch"])
+
+    async def _purge_one(self, task_id: str, epoch: int) -> None:
+        async def forget(connection: aiosqlite.Connection) -> None:
+            for sql in _RESULTS:
+                await connection.execute(sql, {"task": task_id, "epoch": epoch})
+
+        async def done(connection: aiosqlite.Connection) -> None:
+            await connection.execute(_DONE, (task_id, epoch))
+
+        await self._results.write(forget)
+        await asyncio.to_thread(self._console.remove, task_id, epoch)
+        await self._state.write(done)

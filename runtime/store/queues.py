@@ -1,0 +1,199 @@
+"""Queues and their pending entries, in the order in which they are claimed."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import re
+import sqlite3
+
+import aiosqlite
+
+from dray.runtime import codec
+from dray.runtime.clock import Clock
+from dray.runtime.errors import Conflict, InvalidInput, NotFound
+from dray.runtime.ids import new_id
+from dray.runtime.machine import Dequeue
+from dray.runtime.models import Queue, QueueEntry
+from dray.runtime.resources import Resources
+from dray.runtime.store import database, transitions
+from dray.runtime.store.agents import Agents, serves
+from dray.runtime.store.contract import By
+from dray.runtime.store.database import Database
+
+_NAME = re.compile(r"[\w][\w .:@+-]{0,127}")
+
+_ADD = "INSERT INTO queues (id, name, created_at) VALUES (?, ?, ?)"
+_COLUMNS = "q.*, (SELECT COUNT(*) FROM queue_entries e WHERE e.queue = q.name) AS n_pending"
+_GET = f"SELECT {_COLUMNS} FROM queues q WHERE q.name = ? OR q.id = ?"  # noqa: S608
+_LIST = f"SELECT {_COLUMNS} FROM queues q ORDER BY q.name"  # noqa: S608
+_DELETE = "DELETE FROM queues WHERE name = ?"
+_WAITING = "SELECT task_id FROM queue_entries WHERE queue = ?"
+
+_FIRST = """
+SELECT * FROM queue_entries INDEXED BY queue_entries_in_claim_order
+WHERE queue = ? ORDER BY priority DESC, rank LIMIT ?
+"""
+# Two ranges of the index instead of an OR, which would scan.
+_NEXT = """
+SELECT * FROM (
+    SELECT * FROM (SELECT * FROM queue_entries WHERE queue = :queue AND priority = :priority
+                   AND rank > :rank ORDER BY rank LIMIT :limit)
+    UNION ALL
+    SELECT * FROM (SELECT * FROM queue_entries WHERE queue = :queue AND priority < :priority
+                   ORDER BY priority DESC, rank LIMIT :limit)
+) ORDER BY priority DESC, rank LIMIT :limit
+"""
+_COUNT = "SELECT COUNT(*) FROM queue_entries WHERE queue = ?"
+_POSITION = """
+SELECT (SELECT COUNT(*) FROM queue_entries e WHERE e.queue = m.queue AND e.priority > m.priority)
+     + (SELECT COUNT(*) FROM queue_entries e WHERE e.queue = m.queue AND e.priority = m.priority
+        AND e.rank <= m.rank) AS position
+FROM queue_entries m WHERE m.task_id = ?
+"""
+
+
+class Queues:
+    """Named lines of pending tasks."""
+
+    def __init__(self, state: Database, clock: Clock, agents: Agents) -> None:
+        self._state = state
+        self._clock = clock
+        self._agents = agents
+
+    async def create(self, name: str) -> Queue:
+        """A new, empty queue.
+
+        Raises:
+            Conflict: there is one by that name.
+            InvalidInput: not a name for a queue.
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(
+                f"queue name {name!r}: use letters, digits and . _ - : @ +, at most 128",
+                field="name",
+                value=name,
+            )
+
+        async def unit(connection: aiosqlite.Connection) -> None:
+            try:
+                await connection.execute(_ADD, (new_id(), name, self._clock.now()))
+            except sqlite3.IntegrityError as exc:
+                raise Conflict(f"there is a queue {name!r} already", queue=name) from exc
+
+        await self._state.write(unit)
+        return await self.get(name)
+
+    async def ensure(self, name: str) -> Queue:
+        """The queue of that name, made when it is not there."""
+        try:
+            return await self.get(name)
+        except NotFound:
+            return await self.create(name)
+
+    async def get(self, name: str) -> Queue:
+        """One queue by its name or id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = await self._state.row(_GET, (name, name))
+        if row is None:
+            raise NotFound(
+                f"there is no queue {name!r}; create it with `dray queue create {name}`",
+                queue=name,
+            )
+        return (await self._queues_of([row]))[0]
+
+    async def list(self) -> builtins.list[Queue]:
+        """Every queue by name."""
+        return await self._queues_of(await self._state.rows(_LIST))
+
+    async def delete(self, name: str, by: By, *, force: bool = False) -> None:
+        """Remove a queue; with ``force`` its pending tasks become drafts again.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: tasks wait in it.
+        """
+        queue = await self.get(name)
+
+        async def unit(connection: aiosqlite.Connection) -> None:
+            waiting = await database.rows(connection, _WAITING, (queue.name,))
+            if waiting and not force:
+                raise Conflict(
+                    f"{len(waiting)} tasks wait in queue {queue.name!r}; dequeue them or use force",
+                    queue=queue.name,
+                    n_pending=len(waiting),
+                )
+            for row in waiting:
+                now = self._clock.now()
+                await transitions.apply(connection, now, row["task_id"], Dequeue(), by)
+            await connection.execute(_DELETE, (queue.name,))
+
+        await self._state.write(unit)
+
+    async def pending(
+        self,
+        queue: str,
+        limit: int = 1000,
+        after_rank: int | None = None,
+        after_priority: int = 0,
+    ) -> builtins.list[QueueEntry]:
+        """Entries in claim order: priority descending, then first come.
+
+        Args:
+            queue: its name.
+            limit: entries at most.
+            after_rank: of the last entry of the page before; None for the first page.
+            after_priority: priority of that entry.
+        """
+        if after_rank is None:
+            found = await self._state.rows(_FIRST, (queue, limit))
+        else:
+            async with self._state.reading() as connection:
+                found = await connection.execute_fetchall(
+                    _NEXT,
+                    {
+                        "queue": queue,
+                        "priority": after_priority,
+                        "rank": after_rank,
+                        "limit": limit,
+                    },
+                )
+        return [_entry_of(row) for row in found]
+
+    async def count(self, queue: str) -> int:
+        """How many tasks wait in it."""
+        row = await self._state.row(_COUNT, (queue,))
+        return 0 if row is None else int(row[0])
+
+    async def position(self, task_id: str) -> int | None:
+        """1 for the task that is next in its queue; None when it waits in none."""
+        row = await self._state.row(_POSITION, (task_id,))
+        return None if row is None else int(row["position"])
+
+    async def _queues_of(self, found: builtins.list[sqlite3.Row]) -> builtins.list[Queue]:
+        agents = await self._agents.list()
+        return [
+            Queue(
+                id=row["id"],
+                name=row["name"],
+                created_at=row["created_at"],
+                n_pending=row["n_pending"],
+                served=any(serves(agent, row["name"]) for agent in agents),
+            )
+            for row in found
+        ]
+
+
+def _entry_of(row: sqlite3.Row) -> QueueEntry:
+    return QueueEntry(
+        task_id=row["task_id"],
+        queue=row["queue"],
+        priority=row["priority"],
+        rank=row["rank"],
+        enqueued_at=row["enqueued_at"],
+        resources=codec.from_json(Resources, json.loads(row["resources"])),
+        owner=row["owner"],
+    )

@@ -1,0 +1,226 @@
+"""Lines of records to what they change: results beside facts of the task."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from dray.runtime import codec
+from dray.runtime.errors import InvalidInput
+from dray.runtime.models import Artifact, Execution, Parameter
+from dray.runtime.resources import check
+from dray.runtime.store.results import Batch, Point
+from dray.runtime.store.task_edit import merged_execution
+
+#: SQLite's integers have 64 bits.
+_INTEGER_LIMIT = 1 << 63
+#: A preview is text for a page; the whole is in the blob.
+_PREVIEW_LIMIT = 64 << 10
+#: Of a line that cannot be used, what the audit shows.
+_SAMPLE_LENGTH = 200
+
+
+@dataclass
+class Facts:
+    """What records say about their task; the last word on a name stays.
+
+    Attributes:
+        tags: tag → whether it is to be there.
+    """
+
+    artifacts: dict[str, Artifact] = field(default_factory=dict[str, Artifact])
+    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
+    properties: dict[str, str] = field(default_factory=dict[str, str])
+    runtime: dict[str, str] = field(default_factory=dict[str, str])
+    execution: dict[str, Any] = field(default_factory=dict[str, Any])
+    tags: dict[str, bool] = field(default_factory=dict[str, bool])
+    comment: str | None = None
+    progress: float | None = None
+
+    def __bool__(self) -> bool:
+        return self != Facts()
+
+
+@dataclass
+class Parsed:
+    """Everything that whole lines said.
+
+    Attributes:
+        n_malformed: lines that could not be used.
+        sample: the beginning of the first of them, and why.
+    """
+
+    facts: Facts = field(default_factory=Facts)
+    batch: Batch = field(default_factory=Batch)
+    n_malformed: int = 0
+    sample: str = ""
+
+
+def parse(data: bytes, position: int) -> Parsed:
+    """What the lines in ``data`` say.
+
+    Args:
+        data: whole lines.
+        position: of its first byte in the stream.
+    """
+    parsed = Parsed()
+    for line in data.splitlines(keepends=True):
+        if line.strip():
+            try:
+                _apply(parsed, _decode(line), position)
+            except (
+                ValueError,
+                TypeError,
+                KeyError,
+                AttributeError,
+                OverflowError,
+                RecursionError,
+                InvalidInput,
+            ) as exc:
+                parsed.n_malformed += 1
+                shown = line[:_SAMPLE_LENGTH].decode("utf-8", "replace")
+                parsed.sample = parsed.sample or f"{type(exc).__name__}: {exc}: {shown}"
+        position += len(line)
+    return parsed
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    # Constants JSON does not know become text, as encode_record has them.
+    record = json.loads(line, parse_constant=str)
+    if not isinstance(record, dict):
+        raise TypeError("not an object")
+    return cast("dict[str, Any]", _clean(record) if b"\\u" in line else record)
+
+
+def _clean(value: Any) -> Any:
+    """``value`` without lone surrogates, which no database column takes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        return {_clean(name): _clean(member) for name, member in members.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def _apply(parsed: Parsed, record: dict[str, Any], position: int) -> None:
+    read = _READERS.get(record["k"])
+    if read is None:
+        raise ValueError(f"unknown kind {record['k']!r}")
+    read(parsed, record, position)
+
+
+def _scalar(parsed: Parsed, record: dict[str, Any], position: int) -> None:
+    point = Point(_iteration(record), position, float(record["v"]), _time(record))
+    series = (_text(record["title"]), _text(record["series"]))
+    parsed.batch.points.setdefault(series, []).append(point)
+
+
+def _single(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    parsed.batch.singles[_text(record["name"])] = (float(record["v"]), _time(record))
+
+
+def _message(parsed: Parsed, record: dict[str, Any], position: int) -> None:
+    level = _text(record.get("level", "info"))
+    parsed.batch.texts.append((position, _time(record), level, _text(record["message"])))
+
+
+def _plot(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    title, series = _text(record["title"]), _text(record["series"])
+    kind, data = _text(record["type"]), json.dumps(record["data"], separators=(",", ":"))
+    parsed.batch.plots.append((title, series, _iteration(record), kind, data, _time(record)))
+
+
+def _artifact(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    members = {"created_at": _time(record), **record}
+    artifact = codec.from_json(Artifact, members)
+    if len(artifact.preview.encode()) > _PREVIEW_LIMIT:
+        raise ValueError(f"preview is over {_PREVIEW_LIMIT} bytes")
+    parsed.facts.artifacts[artifact.name] = artifact
+
+
+def _parameters(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    values = {name: codec.from_json(Parameter, value) for name, value in record["values"].items()}
+    parsed.facts.parameters.update(values)
+
+
+def _properties(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    parsed.facts.properties.update(_texts(record["values"]))
+
+
+def _runtime(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    parsed.facts.runtime.update(_texts(record["values"]))
+
+
+def _execution(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    values = dict(record["values"])
+    check(merged_execution(Execution(), values).resources)  # so that merging cannot fail later
+    parsed.facts.execution.update(values)
+
+
+def _tags(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    changes = {_text(tag): True for tag in record.get("add", [])}
+    changes.update({_text(tag): False for tag in record.get("remove", [])})
+    for tag, wanted in changes.items():
+        parsed.facts.tags.pop(tag, None)  # so that tags keep the order they were added in
+        parsed.facts.tags[tag] = wanted
+
+
+def _comment(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    parsed.facts.comment = _text(record["text"])
+
+
+def _progress(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    value = float(record["v"])
+    if not math.isfinite(value):
+        raise ValueError("progress is not a number")
+    parsed.facts.progress = min(100.0, max(0.0, value))
+
+
+def _final(_parsed: Parsed, _record: dict[str, Any], _position: int) -> None:
+    """The shipper reads it and says the end in the frame's ``finish``."""
+
+
+_READERS: dict[str, Callable[[Parsed, dict[str, Any], int], None]] = {
+    "scalar": _scalar,
+    "single": _single,
+    "text": _message,
+    "plot": _plot,
+    "artifact": _artifact,
+    "parameters": _parameters,
+    "properties": _properties,
+    "runtime": _runtime,
+    "execution": _execution,
+    "tags": _tags,
+    "comment": _comment,
+    "progress": _progress,
+    "final": _final,
+}
+
+
+def _iteration(record: dict[str, Any]) -> int:
+    iteration = int(record.get("i", 0))
+    if not -_INTEGER_LIMIT <= iteration < _INTEGER_LIMIT:
+        raise ValueError(f"iteration {iteration} has more than 64 bits")
+    return iteration
+
+
+def _time(record: dict[str, Any]) -> float:
+    at = float(record["t"])
+    if not math.isfinite(at):
+        raise ValueError("time is not a number")
+    return at
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {type(value).__name__}")
+    return value
+
+
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    return {name: _text(value) for name, value in values.items()}

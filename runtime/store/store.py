@@ -1,0 +1,111 @@
+"""The store: one facade over the repositories, the two databases and the files."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import TracebackType
+
+from dray.runtime.clock import Clock
+from dray.runtime.errors import StoreUnusable
+from dray.runtime.paths import HomePaths
+from dray.runtime.store.agents import Agents
+from dray.runtime.store.artifacts import Artifacts
+from dray.runtime.store.attempts import Attempts
+from dray.runtime.store.audit import Audit
+from dray.runtime.store.blobs import Blobs
+from dray.runtime.store.console import Console
+from dray.runtime.store.database import Database
+from dray.runtime.store.holding import Holding
+from dray.runtime.store.idempotency import Idempotency
+from dray.runtime.store.ingest import Ingest
+from dray.runtime.store.migrate import migrate, migrations
+from dray.runtime.store.outputs import Outputs
+from dray.runtime.store.projects import Projects
+from dray.runtime.store.queues import Queues
+from dray.runtime.store.results import Results
+from dray.runtime.store.task_locks import TaskLocks
+from dray.runtime.store.tasks import Tasks
+
+
+class Store:
+    """Everything Dray keeps. Open it once per data folder; close it with ``async with``.
+
+    Owns: both databases, blobs and console files of the folder. Guarantees: what a method
+    returned after a change is durable; a method that raised has changed nothing.
+    """
+
+    def __init__(
+        self, home: HomePaths, clock: Clock, holding: Holding, state: Database, results: Database
+    ) -> None:
+        self._holding = holding
+        self._state = state
+        self._results_db = results
+        self.console = Console(home, results)
+        self.results = Results(results, self.console)
+        locks = TaskLocks()
+        self._outputs = Outputs(state, results, self.console, locks)
+        self.agents = Agents(state)
+        self.queues = Queues(state, clock, self.agents)
+        self.projects = Projects(state, clock)
+        self.tasks = Tasks(state, self.results, clock, self._outputs.purge)
+        self.attempts = Attempts(state, clock)
+        self.artifacts = Artifacts(state)
+        self.audit = Audit(state)
+        self.blobs = Blobs(home.blobs)
+        self.idempotency = Idempotency(state, clock)
+        self.ingest = Ingest(state, results, self.console, clock, locks)
+
+    @classmethod
+    async def open(cls, home: HomePaths, clock: Clock) -> Store:
+        """The store of a data folder, made or brought to the newest schema where needed.
+
+        Raises:
+            StoreUnusable: not writable, held by another server, damaged, or newer than us.
+        """
+        holding = await asyncio.to_thread(Holding.take, home.state_db.parent)
+        opened: list[Database] = []
+        try:
+            await asyncio.to_thread(_prepare, home)
+            opened.append(await Database.open(home.state_db, synchronous="FULL"))
+            opened.append(await Database.open(home.results_db, synchronous="NORMAL"))
+            store = cls(home, clock, holding, *opened)
+            await asyncio.to_thread(store.blobs.clear_incoming)
+            await store._outputs.purge()
+        except BaseException:
+            for one in opened:
+                await one.close()
+            holding.release()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Finish what was begun and let others open the folder; a second call is harmless."""
+        await self._state.close()
+        await self._results_db.close()
+        self._holding.release()
+
+    async def __aenter__(self) -> Store:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _prepare(home: HomePaths) -> None:
+    try:
+        for folder in (home.blobs, home.console):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise StoreUnusable(f"{home.root} cannot be written: {exc}", path=str(home.root)) from exc
+    schemas: tuple[tuple[str, Path], ...] = (
+        ("state", home.state_db),
+        ("results", home.results_db),
+    )
+    for schema, path in schemas:
+        migrate(path, migrations(schema), home.snapshots)

@@ -1,0 +1,147 @@
+"""What an edit or a clone makes of a task: pure merging and the rule of what may be edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from dray.runtime import codec
+from dray.runtime.errors import InvalidInput, NotEditable
+from dray.runtime.models import Execution, Task
+from dray.runtime.resources import Resources, check
+from dray.runtime.states import State
+from dray.runtime.store.contract import CloneRequest, TaskEdit
+
+T = TypeVar("T")
+
+#: What may be edited in every state; the rest only while the task is a draft.
+ALWAYS_EDITABLE = frozenset({"name", "project", "comment", "tags", "properties"})
+#: Members of Execution that say which code; a snapshot of other code is dropped.
+_CODE = frozenset({"repository", "commit", "branch", "diff"})
+PRIORITY_LIMIT = 1_000_000
+
+
+def edited(task: Task, edit: TaskEdit) -> Task:
+    """``task`` after ``edit``.
+
+    Raises:
+        NotEditable: a member that only a draft lets change.
+        InvalidInput: a value that cannot be used.
+    """
+    _check_editable(task, edit)
+    changes: dict[str, Any] = {
+        name: value
+        for name in ("name", "project", "comment", "tags", "type", "policy", "priority")
+        if (value := getattr(edit, name)) is not None
+    }
+    if edit.properties is not None:
+        changes["properties"] = _merged(task.properties, edit.properties)
+    if edit.parameters is not None or edit.replace_parameters:
+        base = {} if edit.replace_parameters else task.parameters
+        changes["parameters"] = _merged(base, edit.parameters or {})
+    if edit.configuration is not None:
+        changes["configuration"] = _merged(task.configuration, edit.configuration)
+    execution = dict(edit.execution or {})
+    if edit.output_uri is not None:
+        execution["output_uri"] = edit.output_uri
+    if execution:
+        changes["execution"] = merged_execution(task.execution, execution)
+    return checked(replace(task, **changes))
+
+
+def merged_execution(execution: Execution, changes: Mapping[str, Any]) -> Execution:
+    """``execution`` with some members changed, ``resources`` merged member by member.
+
+    Raises:
+        InvalidInput: a member that does not exist, or a value of another type.
+    """
+    given = dict(codec.to_json(changes))
+    _refuse_unknown(given, Execution, "execution")
+    current = codec.to_json(execution)
+    if isinstance(given.get("resources"), dict):
+        _refuse_unknown(given["resources"], Resources, "execution.resources")
+        given["resources"] = {**current["resources"], **given["resources"]}
+    if "snapshot" not in given and any(
+        name in given and given[name] != current[name] for name in _CODE
+    ):
+        given["snapshot"] = ""
+    try:
+        return codec.from_json(Execution, {**current, **given})
+    except ValueError as exc:
+        raise InvalidInput(f"execution cannot be changed: {exc}", field="execution") from exc
+
+
+def cloned(source: Task, request: CloneRequest, new_id: str, owner: str) -> Task:
+    """A draft like ``source``: its inputs, not its outputs."""
+
+    def given(value: T | None, otherwise: T) -> T:
+        return otherwise if value is None else value
+
+    return Task(
+        id=request.id or new_id,
+        name=given(request.name, f"Clone of {source.name}"),
+        project=given(request.project, source.project),
+        type=source.type,
+        tags=given(request.tags, source.tags),
+        comment=given(request.comment, source.comment),
+        parent_id=given(request.parent_id, source.parent_id or source.id),
+        owner=owner,
+        priority=source.priority,
+        policy=source.policy,
+        execution=source.execution,
+        parameters=source.parameters,
+        configuration=source.configuration,
+    )
+
+
+def checked(task: Task) -> Task:
+    """``task`` itself when it may be stored.
+
+    Raises:
+        InvalidInput: no name, an impossible priority or amount of resources.
+    """
+    if not task.name.strip():
+        raise InvalidInput("a task needs a name", field="name")
+    check_priority(task.priority)
+    if any(not tag.strip() for tag in task.tags):
+        raise InvalidInput("a tag is empty", field="tags")
+    check(task.execution.resources)
+    return task
+
+
+def check_priority(priority: int) -> None:
+    """Refuse a priority that is out of bounds."""
+    if abs(priority) > PRIORITY_LIMIT:
+        raise InvalidInput(
+            f"priority {priority} is outside -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}",
+            field="priority",
+            value=priority,
+        )
+
+
+def _check_editable(task: Task, edit: TaskEdit) -> None:
+    if task.state is State.DRAFT:
+        return
+    for field in fields(edit):
+        value = getattr(edit, field.name)
+        if field.name not in ALWAYS_EDITABLE and value is not None and value is not False:
+            raise NotEditable(
+                f"task {task.id[:8]} is {task.state}: {field.name} can be edited in a draft only; "
+                "clone it and edit the clone",
+                task_id=task.id,
+                field=field.name,
+                state=str(task.state),
+            )
+
+
+def _merged(base: Mapping[str, T], changes: Mapping[str, T | None]) -> dict[str, T]:
+    left = {name: value for name, value in base.items() if name not in changes}
+    return {**left, **{name: value for name, value in changes.items() if value is not None}}
+
+
+def _refuse_unknown(given: Mapping[str, Any], kind: Any, where: str) -> None:
+    known = {field.name for field in fields(kind)}
+    for name in given:
+        if name not in known:
+            raise InvalidInput(f"{where} has no member {name!r}", field=f"{where}.{name}")

@@ -1,0 +1,289 @@
+"""Tasks: made, found, edited, cloned, moved through their states, deleted."""
+
+from __future__ import annotations
+
+import builtins
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import aiosqlite
+
+from dray.runtime.clock import Clock
+from dray.runtime.errors import Conflict, InvalidInput, NotFound
+from dray.runtime.ids import check_prefix, is_id, new_id, only_match
+from dray.runtime.machine import Command, Enqueue, Head
+from dray.runtime.models import Task
+from dray.runtime.states import State
+from dray.runtime.store import (
+    audit,
+    database,
+    projects,
+    rows,
+    task_edit,
+    task_query,
+    transitions,
+)
+from dray.runtime.store.contract import By, Change, CloneRequest, Page, TaskEdit, TaskQuery
+from dray.runtime.store.database import Database
+from dray.runtime.store.results import Results
+
+_INSERT = """
+INSERT INTO tasks (id, name, project_id, type, state, queue, priority, on_lost, max_requeues,
+    comment, parent_id, owner, created_at, updated_at)
+VALUES (?, ?, ?, ?, 'draft', '', ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_INSERT_DOCUMENTS = """
+INSERT INTO documents (task_id, execution, parameters, configuration, properties, runtime)
+VALUES (?, ?, ?, ?, ?, ?)
+"""
+_UPDATE = """
+UPDATE tasks SET name = ?, project_id = ?, type = ?, comment = ?, priority = ?, on_lost = ?,
+    max_requeues = ?, updated_at = ?
+WHERE id = ?
+"""
+_UPDATE_DOCUMENTS = """
+UPDATE documents SET execution = ?, parameters = ?, configuration = ?, properties = ?
+WHERE task_id = ?
+"""
+_ADD_TAG = "INSERT OR IGNORE INTO tags (task_id, tag, system) VALUES (?, ?, ?)"
+_DROP_TAGS = "DELETE FROM tags WHERE task_id = ? AND system = 0"
+_BY_PREFIX = "SELECT id FROM tasks WHERE id >= ? AND id < ? ORDER BY id LIMIT 11"
+_HEADS = f"SELECT {rows.HEAD_COLUMNS} FROM tasks WHERE id IN ({{}})"  # noqa: S608
+_DELETE = "DELETE FROM tasks WHERE id = ?"
+
+
+class Tasks:
+    """Every task, by id.
+
+    Args:
+        state: where they are kept.
+        results: where their metrics are.
+        clock: the time of what happens.
+        purge: deletes the outputs that a committed transaction gave up.
+    """
+
+    def __init__(
+        self,
+        state: Database,
+        results: Results,
+        clock: Clock,
+        purge: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._state = state
+        self._results = results
+        self._clock = clock
+        self._purge = purge
+
+    async def create(self, task: Task, by: By) -> Task:
+        """Store a draft made of what a user may set in ``task``; an empty id is filled in.
+
+        Raises:
+            InvalidInput: a value that cannot be used.
+            Conflict: there is a task by that id.
+        """
+        draft = replace(task, id=task.id or new_id(), owner=task.owner or by.who)
+        if not is_id(draft.id):
+            raise InvalidInput(
+                f"id {draft.id!r} is not 32 hexadecimal digits", field="id", value=draft.id
+            )
+        task_edit.checked(draft)
+
+        async def unit(connection: aiosqlite.Connection) -> None:
+            await self._insert(connection, draft, by)
+
+        await self._state.write(unit)
+        return await self.get(draft.id)
+
+    async def get(self, task_id: str) -> Task:
+        """A task with everything but its high-rate results; ``task_id`` is a whole id.
+
+        Raises:
+            NotFound: no such task.
+        """
+        async with self._state.reading() as connection:
+            found = await rows.load_tasks(connection, [task_id])
+        if task_id not in found:
+            raise NotFound(f"there is no task {task_id}", id=task_id)
+        return replace(
+            found[task_id],
+            metrics=await self._results.metrics(task_id),
+            single_values=await self._results.single_values(task_id),
+        )
+
+    async def resolve(self, text: str) -> str:
+        """The whole id that an id or a unique prefix stands for.
+
+        Raises:
+            InvalidInput: not hexadecimal digits.
+            NotFound: nothing fits.
+            AmbiguousId: several fit.
+        """
+        prefix = check_prefix(text, "task")
+        found = await self._state.rows(_BY_PREFIX, (prefix, f"{prefix}g"))
+        return only_match(prefix, [row["id"] for row in found], "task")
+
+    async def list(self, query: TaskQuery) -> Page[Task]:
+        """One page of tasks, without metrics, single values and the text of diffs."""
+        sql, parameters = task_query.build(query)
+        limit = task_query.limit_of(query)
+        async with self._state.reading() as connection:
+            keys = await database.rows(connection, sql, parameters)
+            ids = [row["id"] for row in keys[:limit]]
+            found = await rows.load_tasks(connection, ids, with_diff=False)
+        cursor = None
+        if len(keys) > limit:
+            last = keys[limit - 1]
+            cursor = task_query.encode_cursor(query, last["key"], last["id"])
+        return Page([found[task_id] for task_id in ids if task_id in found], cursor)
+
+    async def heads(self, ids: builtins.list[str]) -> dict[str, Head]:
+        """What decides about each task's next step; ids that are gone are left out."""
+        if not ids:
+            return {}
+        sql = _HEADS.format(",".join("?" * len(ids)))
+        return {row["id"]: rows.head_of(row) for row in await self._state.rows(sql, ids)}
+
+    async def edit(self, task_id: str, edit: TaskEdit, by: By) -> Task:
+        """Change a task as far as its state lets it be changed.
+
+        Raises:
+            NotFound: no such task.
+            NotEditable: a member that only a draft lets change.
+            InvalidInput: a value that cannot be used.
+        """
+
+        async def unit(connection: aiosqlite.Connection) -> None:
+            head = await rows.read_head(connection, task_id)
+            task = (await rows.load_tasks(connection, [task_id]))[task_id]
+            changed = task_edit.edited(task, edit)
+            if changed == task:
+                return
+            now = self._clock.now()
+            await self._update(connection, changed, now)
+            names = [
+                name
+                for name in task.__dataclass_fields__
+                if getattr(changed, name) != getattr(task, name)
+            ]
+            await audit.record(connection, now, "edit", head, head, by, details={"fields": names})
+
+        await self._state.write(unit)
+        return await self.get(task_id)
+
+    async def clone(self, task_id: str, request: CloneRequest, by: By) -> Task:
+        """A new draft with the inputs of a task.
+
+        Raises:
+            NotFound: no such task.
+            Conflict: there is a task by the id asked for.
+        """
+        source = await self.get(task_id)
+        return await self.create(task_edit.cloned(source, request, new_id(), by.who), by)
+
+    async def apply(
+        self, task_id: str, command: Command, by: By, *, priority: int | None = None
+    ) -> Change:
+        """Take one step of a task's life; commands that open attempts are ``store.attempts``'.
+
+        Args:
+            task_id: whole id.
+            command: what is to happen.
+            by: who asked.
+            priority: with :class:`Enqueue`: the priority to wait with.
+
+        Raises:
+            NotFound: no such task, or no such queue.
+            IllegalTransition: its state does not allow it.
+            StaleEpoch: the command speaks for an attempt that is over.
+        """
+        if priority is not None and isinstance(command, Enqueue):
+            task_edit.check_priority(priority)
+
+        async def unit(connection: aiosqlite.Connection) -> Change:
+            now = self._clock.now()
+            return await transitions.apply(connection, now, task_id, command, by, priority=priority)
+
+        change = await self._state.write(unit)
+        if change.after.state is State.DRAFT:
+            await self._purge()
+        return change
+
+    async def delete(self, task_id: str, by: By, *, force: bool = False) -> None:
+        """Remove a task with everything it put out; one line of audit stays.
+
+        Raises:
+            NotFound: no such task.
+            Conflict: it is running or published and ``force`` was not given.
+        """
+
+        async def unit(connection: aiosqlite.Connection) -> None:
+            head = await rows.read_head(connection, task_id)
+            if head.state in (State.RUNNING, State.PUBLISHED) and not force:
+                raise Conflict(
+                    f"task {task_id[:8]} is {head.state}; use force to delete it all the same",
+                    task_id=task_id,
+                    state=str(head.state),
+                )
+            await transitions.forget_outputs(connection, task_id, head.epoch)
+            await audit.forget(connection, task_id)
+            await connection.execute(_DELETE, (task_id,))
+            await audit.record(connection, self._clock.now(), "delete", head, head, by)
+
+        await self._state.write(unit)
+        await self._purge()
+
+    async def _insert(self, connection: aiosqlite.Connection, task: Task, by: By) -> None:
+        now = self._clock.now()
+        project_id = await projects.ensure(connection, task.project, now)
+        try:
+            await connection.execute(
+                _INSERT,
+                (
+                    task.id,
+                    task.name,
+                    project_id,
+                    str(task.type),
+                    task.priority,
+                    str(task.policy.on_lost),
+                    task.policy.max_requeues,
+                    task.comment,
+                    task.parent_id,
+                    task.owner,
+                    now,
+                    now,
+                ),
+            )
+        except sqlite3.IntegrityError as exc:
+            raise Conflict(f"there is a task {task.id} already", id=task.id) from exc
+        documents = (task.execution, task.parameters, task.configuration, task.properties)
+        await connection.execute(
+            _INSERT_DOCUMENTS, (task.id, *map(rows.dump, documents), rows.dump(task.runtime))
+        )
+        for system, tags in enumerate((task.tags, task.system_tags)):
+            for tag in tags:
+                await connection.execute(_ADD_TAG, (task.id, tag, system))
+        head = Head(task.id, State.DRAFT)
+        await audit.record(connection, now, "create", head, head, by)
+
+    async def _update(self, connection: aiosqlite.Connection, task: Task, now: float) -> None:
+        project_id = await projects.ensure(connection, task.project, now)
+        await connection.execute(
+            _UPDATE,
+            (
+                task.name,
+                project_id,
+                str(task.type),
+                task.comment,
+                task.priority,
+                str(task.policy.on_lost),
+                task.policy.max_requeues,
+                now,
+                task.id,
+            ),
+        )
+        documents = (task.execution, task.parameters, task.configuration, task.properties)
+        await connection.execute(_UPDATE_DOCUMENTS, (*map(rows.dump, documents), task.id))
+        await connection.execute(_DROP_TAGS, (task.id,))
+        for tag in task.tags:
+            await connection.execute(_ADD_TAG, (task.id, tag, 0))

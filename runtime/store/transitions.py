@@ -1,0 +1,261 @@
+"""One step of one task's life, written to the store: state, lease, queue, attempt and audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiosqlite
+
+from dray.runtime import machine
+from dray.runtime.errors import IllegalTransition, NotFound, StaleEpoch
+from dray.runtime.ids import new_id
+from dray.runtime.machine import Command, Head
+from dray.runtime.states import TRANSITIONS, Phase, State, is_terminal
+from dray.runtime.store import audit, database, rows
+from dray.runtime.store.contract import By, Change
+
+_UPDATE = """
+UPDATE tasks SET state = ?, phase = ?, phase_before = ?, epoch = ?, agent = ?, claim_id = ?,
+    lease_expires_at = ?, queue = ?, cause = ?, n_requeues = ?
+WHERE id = ? AND state = ? AND epoch = ?
+RETURNING id
+"""
+_PENDING_SINCE = "UPDATE tasks SET updated_at = ?, enqueued_at = ?, ended_at = NULL WHERE id = ?"
+_RUNNING_SINCE = "UPDATE tasks SET updated_at = ?, started_at = ?, ended_at = NULL WHERE id = ?"
+_ENDED = "UPDATE tasks SET updated_at = ?, ended_at = ? WHERE id = ?"
+_TOUCHED = "UPDATE tasks SET updated_at = ? WHERE id = ?"
+_OUT_OF_QUEUE = "UPDATE tasks SET updated_at = ?, enqueued_at = NULL WHERE id = ?"
+_DRAFT_AGAIN = """
+UPDATE tasks SET updated_at = ?, enqueued_at = NULL, started_at = NULL, ended_at = NULL,
+    progress = NULL
+WHERE id = ?
+"""
+
+_QUEUE_EXISTS = "SELECT 1 FROM queues WHERE name = ?"
+_MAKE_QUEUE = "INSERT OR IGNORE INTO queues (id, name, created_at) VALUES (?, ?, ?)"
+_ENTER_QUEUE = """
+INSERT INTO queue_entries (task_id, queue, priority, enqueued_at, resources, owner)
+SELECT t.id, t.queue, t.priority, ?, json_extract(d.execution, '$.resources'), t.owner
+FROM tasks t JOIN documents d ON d.task_id = t.id WHERE t.id = ?
+"""
+_LEAVE_QUEUE = "DELETE FROM queue_entries WHERE task_id = ?"
+_PRIORITY = "UPDATE tasks SET priority = ? WHERE id = ?"
+_ENTRY_PRIORITY = "UPDATE queue_entries SET priority = ? WHERE task_id = ?"
+
+_OPEN_ATTEMPT = """
+INSERT INTO attempts (task_id, epoch, agent, node, kind, claim_id, lease_ttl_s, claimed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_CLOSE_ATTEMPT = """
+UPDATE attempts SET ended_at = ?, cause = ? WHERE task_id = ? AND epoch = ? AND ended_at IS NULL
+"""
+_EXECUTING = """
+UPDATE attempts SET executing_at = ? WHERE task_id = ? AND epoch = ? AND executing_at IS NULL
+"""
+
+_FORGET_OUTPUTS = (
+    "DELETE FROM artifacts WHERE task_id = ?",
+    "DELETE FROM attempts WHERE task_id = ?",
+    "UPDATE documents SET runtime = '{}' WHERE task_id = ?",
+)
+_TO_PURGE = """
+INSERT INTO purges (task_id, epoch) VALUES (?, ?)
+ON CONFLICT (task_id) DO UPDATE SET epoch = excluded.epoch
+"""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Facts of an attempt that is being opened, beyond what the command says."""
+
+    node: str
+    lease_ttl_s: float
+
+
+async def apply(
+    connection: aiosqlite.Connection,
+    now: float,
+    task_id: str,
+    command: Command,
+    by: By,
+    *,
+    opening: Opening | None = None,
+    priority: int | None = None,
+    details: dict[str, Any] | None = None,
+) -> Change:
+    """Take one step inside the caller's transaction.
+
+    Args:
+        connection: the writer's, in a transaction.
+        now: wall time of the step.
+        task_id: whole id.
+        command: what is to happen.
+        by: who asked.
+        opening: for commands that open an attempt.
+        priority: for :class:`machine.Enqueue`: the new priority.
+        details: more for the audit row.
+
+    Raises:
+        NotFound: no such task, or no such queue to enter.
+        IllegalTransition: the table has no such step.
+        StaleEpoch: the command speaks for an attempt that is over.
+    """
+    before = await rows.read_head(connection, task_id)
+    after = machine.step(before, command)
+    if priority is not None and isinstance(command, machine.Enqueue):
+        await connection.execute(_PRIORITY, (priority, task_id))
+        await connection.execute(_ENTRY_PRIORITY, (priority, task_id))
+    if after == before:
+        return Change(before, after)
+    await _write_head(connection, before, after)
+    if after.state is not before.state:
+        await _change_state(connection, now, before, after, command, opening)
+    if _began_executing(before, after):
+        await connection.execute(_EXECUTING, (now, task_id, after.epoch))
+    event = event_name(before, after, command)
+    if event:
+        cause = after.cause if after.cause != before.cause else None
+        await audit.record(connection, now, event, before, after, by, cause=cause, details=details)
+    return Change(before, after)
+
+
+def event_name(before: Head, after: Head, command: Command) -> str:
+    """What the audit calls this step; empty for a mere renewal."""
+    if isinstance(command, machine.HandOver):
+        return "hand_over"
+    if after.state is not before.state:
+        return next(
+            str(event)
+            for (start, event), end in TRANSITIONS.items()
+            if start is before.state and end is after.state
+        )
+    if isinstance(command, machine.RequestStop):
+        return "stop_requested"
+    if after.phase is not before.phase:
+        if after.phase is Phase.UNREACHABLE:
+            return "unreachable"
+        return "reachable" if before.phase is Phase.UNREACHABLE else str(after.phase)
+    return ""
+
+
+async def _write_head(connection: aiosqlite.Connection, before: Head, after: Head) -> None:
+    """The difference, guarded by state and epoch: no row means somebody was faster."""
+    written = await database.rows(
+        connection,
+        _UPDATE,
+        (
+            str(after.state),
+            after.phase and str(after.phase),
+            after.phase_before and str(after.phase_before),
+            after.epoch,
+            after.agent,
+            after.claim_id,
+            after.lease_expires_at,
+            after.queue,
+            rows.dump_cause(after.cause),
+            after.n_requeues,
+            before.task_id,
+            str(before.state),
+            before.epoch,
+        ),
+    )
+    if len(written) != 1:
+        raise StaleEpoch(
+            f"task {before.task_id[:8]} is no longer {before.state} at attempt {before.epoch}",
+            task_id=before.task_id,
+            epoch=before.epoch,
+        )
+
+
+async def _change_state(
+    connection: aiosqlite.Connection,
+    now: float,
+    before: Head,
+    after: Head,
+    command: Command,
+    opening: Opening | None,
+) -> None:
+    task_id = after.task_id
+    if before.state is State.PENDING:
+        await connection.execute(_LEAVE_QUEUE, (task_id,))
+    if before.state is State.RUNNING:
+        ended = (now, rows.dump_cause(after.cause), task_id, before.epoch)
+        await connection.execute(_CLOSE_ATTEMPT, ended)
+    if after.state is State.PENDING:
+        await _enter_queue(connection, now, after, command)
+    elif after.state is State.RUNNING:
+        await _open_attempt(connection, now, after, command, opening)
+    elif after.state is State.DRAFT and is_terminal(before.state):
+        await connection.execute(_DRAFT_AGAIN, (now, task_id))
+        await forget_outputs(connection, task_id, before.epoch)
+    elif after.state is State.DRAFT:
+        await connection.execute(_OUT_OF_QUEUE, (now, task_id))
+    elif is_terminal(before.state):
+        await connection.execute(_TOUCHED, (now, task_id))
+    else:
+        await connection.execute(_ENDED, (now, now, task_id))
+
+
+async def _enter_queue(
+    connection: aiosqlite.Connection, now: float, after: Head, command: Command
+) -> None:
+    if not after.queue:
+        raise IllegalTransition(
+            f"task {after.task_id[:8]} came from no queue it could go back to",
+            task_id=after.task_id,
+        )
+    if isinstance(command, (machine.Enqueue, machine.HandOver)):
+        await check_queue(connection, after.queue)
+    else:  # its queue may have been deleted while it ran; the task must not be lost
+        await connection.execute(_MAKE_QUEUE, (new_id(), after.queue, now))
+    await connection.execute(_PENDING_SINCE, (now, now, after.task_id))
+    await connection.execute(_ENTER_QUEUE, (now, after.task_id))
+
+
+async def check_queue(connection: aiosqlite.Connection, name: str) -> None:
+    """Refuse the name of a queue that is not there."""
+    if await database.row(connection, _QUEUE_EXISTS, (name,)) is None:
+        raise NotFound(
+            f"there is no queue {name!r}; create it with `dray queue create {name}`", queue=name
+        )
+
+
+async def _open_attempt(
+    connection: aiosqlite.Connection,
+    now: float,
+    after: Head,
+    command: Command,
+    opening: Opening | None,
+) -> None:
+    if opening is None or after.lease_expires_at is None:
+        raise ValueError(f"{type(command).__name__} opens an attempt: use store.attempts for it")
+    kind = "local" if isinstance(command, machine.StartLocal) else "agent"
+    await connection.execute(_RUNNING_SINCE, (now, now, after.task_id))
+    await connection.execute(
+        _OPEN_ATTEMPT,
+        (
+            after.task_id,
+            after.epoch,
+            after.agent,
+            opening.node,
+            kind,
+            after.claim_id,
+            opening.lease_ttl_s,
+            now,
+        ),
+    )
+
+
+async def forget_outputs(connection: aiosqlite.Connection, task_id: str, epoch: int) -> None:
+    """Delete what a task put out, here at once, elsewhere as soon as this has committed."""
+    for sql in _FORGET_OUTPUTS:
+        await connection.execute(sql, (task_id,))
+    await connection.execute(_TO_PURGE, (task_id, epoch))
+
+
+def _began_executing(before: Head, after: Head) -> bool:
+    def executes(head: Head) -> bool:
+        return Phase.EXECUTING in (head.phase, head.phase_before)
+
+    return executes(after) and not executes(before)
