@@ -78,7 +78,7 @@ class AgentActor:
 
     async def _run(self) -> None:
         async with (
-            await Supervisor.start() as supervisor,
+            Supervisor.start() as supervisor,
             anyio.create_task_group() as self._tasks,
         ):
             self._workshop = Workshop(

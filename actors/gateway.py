@@ -19,9 +19,11 @@ from dray.actors.queue import QueueActor
 from dray.api.app import create_app
 from dray.api.hub import Hub
 from dray.runtime import tokens
+from dray.runtime.answers import Component
 from dray.runtime.clock import SystemClock
 from dray.runtime.config import Settings
-from dray.runtime.machine import LoseContact, ProveDead
+from dray.runtime.errors import NotFound, StaleEpoch
+from dray.runtime.machine import Command, LoseContact, ProveDead
 from dray.runtime.models import AgentRecord, OnLost, Queue, QueueEntry
 from dray.runtime.ordering import Key
 from dray.runtime.paths import HomePaths
@@ -33,6 +35,8 @@ log = logging.getLogger("dray.gateway")
 SYSTEM = By("scheduler")
 #: Removals alone wake nobody: they are gathered this long and told together.
 REMOVALS_S = 0.05
+#: A component that takes longer to answer is shown as silent.
+COMPONENT_TIMEOUT_S = 2.0
 
 
 @dataclass
@@ -76,7 +80,8 @@ class GatewayActor:
         self._queue_actors: dict[str, handles.Handle] = {}
         self._store = await Store.open(self._home, self._clock)
         self._store.subscribe(self._on_change)
-        await self._forgive_down_time()
+        # Time during which this process was down counts against no lease.
+        await self._store.attempts.extend_all()
         self._server = self._make_server()
         self._main = run_for_life(self._run(), "gateway")
 
@@ -87,16 +92,15 @@ class GatewayActor:
 
     async def ensure_queues(self, names: list[str]) -> None:
         """Create the queues that are missing, and an actor for each queue there is."""
-        known = {queue.name for queue in await self._store.queues.list()}
         for name in names:
-            if name not in known:
-                await self._store.queues.create(name)
+            await self._store.queues.ensure(name)
         for queue in await self._store.queues.list():
             await self._queue_actor(queue.name).ping.remote()
 
     async def pending(self, queue: str, after: Key | None, limit: int) -> list[QueueEntry]:
         """Entries of a queue in order, for its actor."""
-        return await self._store.queues.pending(queue, limit=limit, after=after)
+        priority, rank = (-after[0], after[1]) if after is not None else (0, None)
+        return await self._store.queues.pending(queue, limit, rank, priority)
 
     async def cluster_state(self) -> ClusterState:
         """Agents, their open attempts and the queues, for a scheduler that has just started."""
@@ -132,7 +136,7 @@ class GatewayActor:
 
     async def prove_dead(self, task_id: str, epoch: int, evidence: str) -> None:
         """An attempt's processes are gone: requeued or failed, by the task's policy."""
-        await self._store.tasks.apply_if_current(task_id, ProveDead(epoch, evidence), SYSTEM)
+        await self._apply_if_current(task_id, ProveDead(epoch, evidence))
 
     async def expire_leases(self) -> None:
         """Call silent attempts unreachable; give up those whose agent has fenced itself."""
@@ -157,7 +161,7 @@ class GatewayActor:
 
     async def why(self, task_id: str) -> str:
         """One sentence: why a task is in the state it is in (``api.Orchestrator``)."""
-        (head,) = await self._store.tasks.heads([task_id])
+        head = (await self._store.tasks.heads([task_id]))[task_id]
         if head.state is not State.PENDING:
             phase = f" ({head.phase})" if head.phase else ""
             return head.cause.message if head.cause else f"it is {head.state}{phase}"
@@ -171,6 +175,15 @@ class GatewayActor:
         """A queue was created or deleted (``api.Orchestrator``)."""
         static = [queue.name for queue in queues if not queue.elastic]
         handles.scheduler().queues_changed.remote(static)
+
+    async def components(self) -> list[Component]:
+        """Every actor of the control plane and how it is (``api.Orchestrator``)."""
+        queues = await self._store.queues.list()
+        actors = {"scheduler": handles.scheduler()}
+        actors |= {f"queue {queue.name}": self._queue_actor(queue.name) for queue in queues}
+        own = Component(handles.GATEWAY, "alive", handles.own_pid(), int(handles.own_restarts()))
+        others = await asyncio.gather(*(_component(name, a) for name, a in actors.items()))
+        return [own, *others]
 
     async def _run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -204,17 +217,8 @@ class GatewayActor:
         for queue in await self._store.queues.list():
             self._queue_actor(queue.name).resync.remote()
 
-    async def _forgive_down_time(self) -> None:
-        """Time during which this process was down counts against no lease."""
-        for attempt in await self._store.attempts.open():
-            await self._store.attempts.extend(
-                attempt.task_id, attempt.epoch, self._settings.lease_ttl_s
-            )
-
     async def _expire(self, attempt: OpenAttempt) -> None:
-        change = await self._store.tasks.apply_if_current(
-            attempt.task_id, LoseContact(attempt.epoch), SYSTEM
-        )
+        change = await self._apply_if_current(attempt.task_id, LoseContact(attempt.epoch))
         if change is None or attempt.kind == "local":
             return
         if change.after.policy.on_lost is OnLost.REQUEUE:
@@ -223,6 +227,13 @@ class GatewayActor:
                 "and has ended its processes by then"
             )
             await self.prove_dead(attempt.task_id, attempt.epoch, evidence)
+
+    async def _apply_if_current(self, task_id: str, command: Command) -> Change | None:
+        """Apply what somebody learned of an attempt; None when the store knows better."""
+        try:
+            return await self._store.tasks.apply(task_id, command, SYSTEM)
+        except (StaleEpoch, NotFound):
+            return None
 
     async def _order_again(self, attempt: OpenAttempt) -> WorkOrder:
         return WorkOrder(
@@ -266,3 +277,12 @@ class GatewayActor:
             options = ActorOptions(name=handles.queue_actor_name(queue), on_head=True)
             self._queue_actors[queue] = handles.get_or_create(QueueActor, options, queue)
         return self._queue_actors[queue]
+
+
+async def _component(name: str, actor: handles.Handle) -> Component:
+    try:
+        with anyio.fail_after(COMPONENT_TIMEOUT_S):
+            health: Health = await actor.ping.remote()
+    except (TimeoutError, handles.ActorTrouble):
+        return Component(name, "does not answer")
+    return Component(name, "alive", health.pid, int(health.restarted))

@@ -1,0 +1,107 @@
+"""The spool of an attempt as its agent writes it: identity, console streams, prepare log."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from dray.actors.orders import WorkOrder
+from dray.runtime import codec, records
+from dray.runtime.paths import AttemptPaths, SpoolPaths
+
+#: How much of the end of a stream is read for evidence or a final record.
+TAIL_BYTES = 64 << 10
+
+
+class AttemptSpool:
+    """Opened once per attempt; every append is one ``write`` and tells the shipper.
+
+    Attributes:
+        on_append: called after bytes were appended.
+    """
+
+    def __init__(self, attempt: AttemptPaths) -> None:
+        self._attempt = attempt
+        self._files: dict[str, int] = {}
+        self.on_append: Callable[[], None] = _nobody
+
+    @property
+    def root(self) -> Path:
+        """The attempt's folder, removed when it is over."""
+        return self._attempt.root
+
+    @property
+    def code(self) -> Path:
+        """Where the task's code is laid out."""
+        return self._attempt.code
+
+    @property
+    def paths(self) -> SpoolPaths:
+        """The spool's files."""
+        return self._attempt.spool
+
+    @property
+    def records(self) -> Path:
+        """The child's records."""
+        return self.paths.stream(records.RECORDS)
+
+    def open(self, order: WorkOrder, *, agent: str, node: str) -> None:
+        """Make the folders and say which attempt this is."""
+        self.paths.root.mkdir(parents=True, mode=0o700)
+        self.code.mkdir(mode=0o700)
+        identity = {
+            "task_id": order.task.id,
+            "epoch": order.epoch,
+            "claim_id": order.claim_id,
+            "url": order.url,
+            "origin": "agent",
+            "pid": os.getpid(),
+            "agent": agent,
+            "node": node,
+        }
+        self.paths.task.write_text(json.dumps(codec.to_json(order.task)), "utf-8")
+        self.paths.attempt.write_text(json.dumps(identity), "utf-8")
+
+    def append(self, stream: str, data: bytes) -> None:
+        """Put bytes at the end of a stream.
+
+        Raises:
+            OSError: the disk does not take them.
+        """
+        descriptor = self._files.get(stream)
+        if descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            descriptor = self._files[stream] = os.open(self.paths.stream(stream), flags, 0o600)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        self.on_append()
+
+    def write(self, data: bytes) -> int:
+        """Append to the log of the preparation, as a file for the environment builder."""
+        self.append(records.PREPARE, data)
+        return len(data)
+
+    def tail(self, stream: str) -> bytes:
+        """The end of a stream, at most 64 KiB; empty when nothing was written."""
+        try:
+            with self.paths.stream(stream).open("rb") as file:
+                end = file.seek(0, os.SEEK_END)
+                file.seek(max(0, end - TAIL_BYTES))
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def __enter__(self) -> AttemptSpool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+
+
+def _nobody() -> None:
+    """Nobody ships yet."""

@@ -1,0 +1,51 @@
+"""What all attempts of one agent share: where it is, what it holds, how it fetches blobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dray.runtime.clock import Clock
+from dray.runtime.config import Settings
+from dray.runtime.paths import NodePaths
+from dray.runtime.subprocesses import Supervisor
+from dray.sdk.client import Client
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """An agent's place of work.
+
+    Attributes:
+        gpus: that Ray gave to the agent; a child sees these and no others.
+        supervisor: forks, watches and ends the children.
+    """
+
+    agent: str
+    node_name: str
+    node: NodePaths
+    settings: Settings
+    supervisor: Supervisor
+    gpus: list[str]
+    clock: Clock
+
+    def device_variables(self) -> Mapping[str, str]:
+        """What hides other tasks' GPUs from a child."""
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
+
+
+class GatewayBlobs:
+    """Fetches blobs from the gateway with a task's token; the calls run in threads."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def fetch(self, sha256: str, to: Path) -> None:
+        """Write the blob to the file ``to``, which appears only whole."""
+        await asyncio.to_thread(self._client.get_blob, sha256, to)
+
+    async def fetch_bytes(self, sha256: str) -> bytes:
+        """The blob in memory; for small ones."""
+        return await asyncio.to_thread(self._client.read_blob, sha256)

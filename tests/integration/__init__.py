@@ -1,0 +1,1 @@
+"""The parts together on a real Ray cluster."""

@@ -1,0 +1,118 @@
+"""One real cluster for the whole session, brought up and down by the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dray.runtime.models import Execution, Task
+from dray.runtime.paths import HomePaths
+from dray.runtime.snapshots import FileEntry, digest, encode_manifest
+from dray.runtime.states import State
+from dray.sdk.client import Client
+
+#: What ``wait`` gives a task that builds nothing: a loaded machine may need most of it.
+PATIENCE_S = 60.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "integration" in item.path.parts or "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster as its user sees it."""
+
+    home: Path
+    environ: dict[str, str]
+    client: Client
+
+    def dray(self, *arguments: str, timeout_s: float = 180.0) -> subprocess.CompletedProcess[str]:
+        """Run the command line against this cluster."""
+        return subprocess.run(
+            [sys.executable, "-m", "dray", *arguments],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+
+    def submit(self, source: str, *, queue: str = "default", **members: object) -> Task:
+        """Enqueue a task whose code is one file with this text."""
+        data = source.encode()
+        sha256 = self.client.put_blob(data)
+        manifest = encode_manifest([FileEntry("main.py", digest(data), len(data))])
+        execution = Execution(entry_point="main.py", snapshot=self.client.put_blob(manifest))
+        assert sha256 == digest(data)
+        task = Task(id="", name="main.py", project="tests", execution=execution)
+        created = self.client.create_task(_with(task, members))
+        return self.client.enqueue(created.id, queue).task
+
+    def finished(self, task: Task) -> Task:
+        """The task once it has come to an end."""
+        ended = self.client.wait(task.id, timeout_s=PATIENCE_S)
+        assert ended.state in (State.COMPLETED, State.FAILED, State.ABORTED), ended
+        return ended
+
+    def console(self, task: Task, stream: str = "stdout") -> str:
+        """Everything of one stream, over all attempts."""
+        pieces = self.client.console(task.id).pieces
+        return "".join(piece.text for piece in pieces if piece.stream == stream)
+
+    def pid_of(self, component: str) -> int:
+        """The process of one part of the control plane."""
+        found = {c.name: c.pid for c in self.client.server_info().components}
+        return found[component]
+
+
+def _with(task: Task, members: dict[str, object]) -> Task:
+    from dataclasses import fields, replace
+
+    own = {f.name for f in fields(Task)}
+    mine = {name: value for name, value in members.items() if name in own}
+    rest = {name: value for name, value in members.items() if name not in own}
+    return replace(task, execution=replace(task.execution, **rest), **mine)  # type: ignore[arg-type]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    root = tmp_path_factory.mktemp("cluster")
+    environ = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("DRAY_")},
+        "DRAY_HOME": str(root / "home"),
+        "DRAY_CACHE": str(root / "cache"),
+        "DRAY_PORT": str(free_port()),
+        "DRAY_STOP_GRACE_S": "0.5",
+    }
+    command = [sys.executable, "-m", "dray", "up", "--json", "--num-cpus", "4", "--num-gpus", "2"]
+    up = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=180)
+    assert up.returncode == 0, up.stderr
+    info = json.loads(up.stdout)
+    home = HomePaths(Path(environ["DRAY_HOME"]))
+    with Client(info["url"], home.token.read_text().strip()) as client:
+        yield Cluster(home.root, environ, client)
+    down = subprocess.run(
+        [sys.executable, "-m", "dray", "down", "--force"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert down.returncode == 0, down.stderr
