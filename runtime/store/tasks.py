@@ -137,6 +137,15 @@ class Tasks:
             cursor = task_query.encode_cursor(query, last["key"], last["id"])
         return Page([found[task_id] for task_id in ids if task_id in found], cursor)
 
+    async def head(self, task_id: str) -> Head:
+        """What decides about a task's next step.
+
+        Raises:
+            NotFound: no such task.
+        """
+        async with self._state.reading() as connection:
+            return await rows.read_head(connection, task_id)
+
     async def heads(self, ids: builtins.list[str]) -> dict[str, Head]:
         """What decides about each task's next step; ids that are gone are left out."""
         if not ids:
