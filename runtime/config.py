@@ -18,7 +18,9 @@ from typing import Any, cast
 from dray.runtime.errors import InvalidInput
 
 #: Variables an agent gives to a child; they configure an attempt, not a user's Dray.
-CHILD_VARIABLES = frozenset({"DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_AGENT"})
+CHILD_VARIABLES = frozenset(
+    {"DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_AGENT", "DRAY_MASTER_PID"}
+)
 
 
 def _data_home() -> Path:

@@ -13,10 +13,13 @@ from dray.runtime.store.record_lines import Facts
 from dray.runtime.store.task_edit import merged_execution
 
 _DOCUMENTS = """
-SELECT execution, parameters, properties, runtime FROM documents WHERE task_id = ?
+SELECT execution, parameters, configuration, properties, runtime
+FROM documents WHERE task_id = ?
 """
 _UPDATE = """
-UPDATE documents SET execution = ?, parameters = ?, properties = ?, runtime = ? WHERE task_id = ?
+UPDATE documents
+SET execution = ?, parameters = ?, configuration = ?, properties = ?, runtime = ?
+WHERE task_id = ?
 """
 _TASK = """
 UPDATE tasks SET comment = coalesce(?, comment), progress = coalesce(?, progress), updated_at = ?
@@ -35,7 +38,7 @@ async def write(connection: aiosqlite.Connection, task_id: str, facts: Facts, no
     for tag, wanted in facts.tags.items():
         await connection.execute(_ADD_TAG if wanted else _DROP_TAG, (task_id, tag))
     await connection.execute(_TASK, (facts.comment, facts.progress, now, task_id))
-    if facts.parameters or facts.properties or facts.runtime or facts.execution:
+    if facts.has_documents:
         await _write_documents(connection, task_id, facts)
 
 
@@ -49,6 +52,7 @@ async def _write_documents(connection: aiosqlite.Connection, task_id: str, facts
     documents = (
         execution,
         {**json.loads(row["parameters"]), **codec.to_json(facts.parameters)},
+        {**json.loads(row["configuration"]), **codec.to_json(facts.configuration)},
         {**json.loads(row["properties"]), **facts.properties},
         {**json.loads(row["runtime"]), **facts.runtime},
     )

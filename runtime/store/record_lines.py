@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from dray.runtime import codec
 from dray.runtime.errors import InvalidInput
-from dray.runtime.models import Artifact, Execution, Parameter
+from dray.runtime.models import Artifact, ConfigObject, Execution, Parameter
 from dray.runtime.resources import check
 from dray.runtime.store.results import Batch, Point
 from dray.runtime.store.task_edit import merged_execution
@@ -33,6 +33,7 @@ class Facts:
 
     artifacts: dict[str, Artifact] = field(default_factory=dict[str, Artifact])
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
+    configuration: dict[str, ConfigObject] = field(default_factory=dict[str, ConfigObject])
     properties: dict[str, str] = field(default_factory=dict[str, str])
     runtime: dict[str, str] = field(default_factory=dict[str, str])
     execution: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -42,6 +43,12 @@ class Facts:
 
     def __bool__(self) -> bool:
         return self != Facts()
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether something of it is kept in a JSON column of the task."""
+        documents = (self.parameters, self.configuration, self.properties, self.runtime)
+        return any(documents) or bool(self.execution)
 
 
 @dataclass
@@ -148,6 +155,11 @@ def _parameters(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
     parsed.facts.parameters.update(values)
 
 
+def _configuration(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    values = {name: codec.from_json(ConfigObject, v) for name, v in record["values"].items()}
+    parsed.facts.configuration.update(values)
+
+
 def _properties(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
     parsed.facts.properties.update(_texts(record["values"]))
 
@@ -192,6 +204,7 @@ _READERS: dict[str, Callable[[Parsed, dict[str, Any], int], None]] = {
     "plot": _plot,
     "artifact": _artifact,
     "parameters": _parameters,
+    "configuration": _configuration,
     "properties": _properties,
     "runtime": _runtime,
     "execution": _execution,
