@@ -8,7 +8,7 @@ from typing import Any
 from dray.runtime.answers import ConsolePage, ConsolePiece, Page, Plot
 from dray.runtime.causes import Cause
 from dray.runtime.machine import Head
-from dray.runtime.models import ConfigObject, Parameter, Policy, Task, TaskType
+from dray.runtime.models import ConfigObject, Parameter, Policy, QueueEntry, Task, TaskType
 from dray.runtime.states import Phase, State
 
 #: What is also answered over the wire has its one home in ``runtime.answers``.
@@ -43,10 +43,15 @@ class By:
 
 @dataclass(frozen=True)
 class Change:
-    """What one command did to a task; equal heads mean that it stood already."""
+    """What one command did to a task; equal heads mean that it stood already.
+
+    Attributes:
+        entry: its place in its queue, when the task is pending now.
+    """
 
     before: Head
     after: Head
+    entry: QueueEntry | None = None
 
     @property
     def happened(self) -> bool:

@@ -7,7 +7,8 @@ import logging
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -19,6 +20,9 @@ T = TypeVar("T")
 
 #: Work of one caller inside the writer's transaction. It awaits nothing but the connection.
 Unit = Callable[[aiosqlite.Connection], Awaitable[T]]
+
+#: What the running unit has announced; told to listeners if and when it is committed.
+_announced: ContextVar[list[object]] = ContextVar("announced")
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class _Outcome:
     waiting: _Waiting[Any]
     value: Any = None
     error: BaseException | None = None
+    announced: list[object] = field(default_factory=list[object])
 
     def settle(self) -> None:
         if self.waiting.future.done():  # its caller was cancelled; the work stands all the same
@@ -64,6 +69,7 @@ class Database:
             self._free.put_nowait(reader)
         self._inbox: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
         self._closed = False
+        self._listeners: list[Callable[[object], None]] = []
         self._loop_task = asyncio.create_task(self._serve(), name=f"writer of {path.name}")
 
     @classmethod
@@ -109,6 +115,13 @@ class Database:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait(_Waiting(unit, future))
         return await future
+
+    def subscribe(self, listener: Callable[[object], None]) -> None:
+        """Call ``listener`` with everything that was announced, in order, after its commit.
+
+        It runs before the caller of :meth:`write` goes on; it must not block.
+        """
+        self._listeners.append(listener)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[aiosqlite.Connection]:
@@ -163,10 +176,21 @@ class Database:
             await self._give_up()
             raise
         for outcome in outcomes:
+            self._tell(outcome.announced)
             outcome.settle()
+
+    def _tell(self, announced: list[object]) -> None:
+        for thing in announced:
+            for listener in self._listeners:
+                try:
+                    listener(thing)
+                except Exception:  # what was committed stands, whatever a listener does
+                    _log.exception("%s: a listener failed", self._path.name)
 
     async def _run(self, waiting: _Waiting[Any]) -> _Outcome:
         """One unit in a savepoint; an error that ended the whole transaction is raised."""
+        announced: list[object] = []
+        _announced.set(announced)
         await self._writer.execute("SAVEPOINT unit")
         try:
             value = await waiting.unit(self._writer)
@@ -178,7 +202,7 @@ class Database:
             error = _explain(self._path, exc) if isinstance(exc, sqlite3.Error) else exc
             return _Outcome(waiting, error=error)
         await self._writer.execute("RELEASE unit")
-        return _Outcome(waiting, value=value)
+        return _Outcome(waiting, value=value, announced=announced)
 
     async def _give_up(self) -> None:
         if self._writer.in_transaction:
@@ -186,6 +210,11 @@ class Database:
                 await self._writer.execute("ROLLBACK")
             except sqlite3.Error as exc:
                 _log.warning("%s: rolling back failed: %s", self._path.name, exc)
+
+
+def announce(thing: object) -> None:
+    """Within a unit: have listeners told of ``thing`` once the unit is committed."""
+    _announced.get().append(thing)
 
 
 async def rows(

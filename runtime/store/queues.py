@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import builtins
-import json
 import re
 import sqlite3
 
 import aiosqlite
 
-from dray.runtime import codec
 from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
 from dray.runtime.ids import new_id
 from dray.runtime.machine import Dequeue
 from dray.runtime.models import Queue, QueueEntry
-from dray.runtime.resources import Resources
-from dray.runtime.store import database, transitions
-from dray.runtime.store.agents import Agents, serves
+from dray.runtime.store import database, rows, transitions
+from dray.runtime.store.agents import Agents
 from dray.runtime.store.contract import By
 from dray.runtime.store.database import Database
 
 _NAME = re.compile(r"[\w][\w .:@+-]{0,127}")
 
-_ADD = "INSERT INTO queues (id, name, created_at) VALUES (?, ?, ?)"
+_ADD = "INSERT INTO queues (id, name, created_at, elastic) VALUES (?, ?, ?, ?)"
 _COLUMNS = "q.*, (SELECT COUNT(*) FROM queue_entries e WHERE e.queue = q.name) AS n_pending"
 _GET = f"SELECT {_COLUMNS} FROM queues q WHERE q.name = ? OR q.id = ?"  # noqa: S608
 _LIST = f"SELECT {_COLUMNS} FROM queues q ORDER BY q.name"  # noqa: S608
@@ -61,7 +58,7 @@ class Queues:
         self._clock = clock
         self._agents = agents
 
-    async def create(self, name: str) -> Queue:
+    async def create(self, name: str, *, elastic: bool = True) -> Queue:
         """A new, empty queue.
 
         Raises:
@@ -77,7 +74,7 @@ class Queues:
 
         async def unit(connection: aiosqlite.Connection) -> None:
             try:
-                await connection.execute(_ADD, (new_id(), name, self._clock.now()))
+                await connection.execute(_ADD, (new_id(), name, self._clock.now(), elastic))
             except sqlite3.IntegrityError as exc:
                 raise Conflict(f"there is a queue {name!r} already", queue=name) from exc
 
@@ -137,18 +134,16 @@ class Queues:
         self,
         queue: str,
         limit: int = 1000,
-        after_rank: int | None = None,
-        after_priority: int = 0,
+        after: tuple[int, int] | None = None,
     ) -> builtins.list[QueueEntry]:
         """Entries in claim order: priority descending, then first come.
 
         Args:
             queue: its name.
             limit: entries at most.
-            after_rank: of the last entry of the page before; None for the first page.
-            after_priority: priority of that entry.
+            after: ``ordering.sort_key`` of the last entry of the page before.
         """
-        if after_rank is None:
+        if after is None:
             found = await self._state.rows(_FIRST, (queue, limit))
         else:
             async with self._state.reading() as connection:
@@ -156,12 +151,12 @@ class Queues:
                     _NEXT,
                     {
                         "queue": queue,
-                        "priority": after_priority,
-                        "rank": after_rank,
+                        "priority": -after[0],
+                        "rank": after[1],
                         "limit": limit,
                     },
                 )
-        return [_entry_of(row) for row in found]
+        return [rows.entry_of(row) for row in found]
 
     async def count(self, queue: str) -> int:
         """How many tasks wait in it."""
@@ -180,20 +175,9 @@ class Queues:
                 id=row["id"],
                 name=row["name"],
                 created_at=row["created_at"],
+                elastic=bool(row["elastic"]),
                 n_pending=row["n_pending"],
-                served=any(serves(agent, row["name"]) for agent in agents),
+                served=bool(row["elastic"]) or any(row["name"] in agent.queues for agent in agents),
             )
             for row in found
         ]
-
-
-def _entry_of(row: sqlite3.Row) -> QueueEntry:
-    return QueueEntry(
-        task_id=row["task_id"],
-        queue=row["queue"],
-        priority=row["priority"],
-        rank=row["rank"],
-        enqueued_at=row["enqueued_at"],
-        resources=codec.from_json(Resources, json.loads(row["resources"])),
-        owner=row["owner"],
-    )

@@ -22,15 +22,18 @@ from dray.runtime.models import (
     OnLost,
     Parameter,
     Policy,
+    QueueEntry,
     StreamReceipt,
     Task,
     TaskType,
 )
+from dray.runtime.resources import Resources
 from dray.runtime.states import Phase, State
 from dray.runtime.store import database
 
 T = TypeVar("T")
 
+_ENTRY = "SELECT * FROM queue_entries WHERE task_id = ?"
 HEAD_COLUMNS = (
     "id, state, phase, phase_before, epoch, agent, claim_id, lease_expires_at, queue, cause, "
     "n_requeues, on_lost, max_requeues"
@@ -104,6 +107,25 @@ def head_of(row: sqlite3.Row) -> Head:
         phase_before=_phase(row["phase_before"]),
         n_requeues=row["n_requeues"],
         policy=_policy(row),
+    )
+
+
+async def read_entry(connection: aiosqlite.Connection, task_id: str) -> QueueEntry | None:
+    """A task's place in its queue; None when it waits in none."""
+    row = await database.row(connection, _ENTRY, (task_id,))
+    return entry_of(row) if row is not None else None
+
+
+def entry_of(row: sqlite3.Row) -> QueueEntry:
+    """A row of ``queue_entries``."""
+    return QueueEntry(
+        task_id=row["task_id"],
+        queue=row["queue"],
+        priority=row["priority"],
+        rank=row["rank"],
+        enqueued_at=row["enqueued_at"],
+        resources=codec.from_json(Resources, json.loads(row["resources"])),
+        owner=row["owner"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,7 @@ from dray.runtime.store.attempts import Attempts
 from dray.runtime.store.audit import Audit
 from dray.runtime.store.blobs import Blobs
 from dray.runtime.store.console import Console
+from dray.runtime.store.contract import Change
 from dray.runtime.store.database import Database
 from dray.runtime.store.holding import Holding
 from dray.runtime.store.idempotency import Idempotency
@@ -78,6 +80,13 @@ class Store:
             holding.release()
             raise
         return store
+
+    def subscribe(self, listener: Callable[[Change], None]) -> None:
+        """Call ``listener`` with every change of a task's head, right after its commit.
+
+        A pending task's place is told again when it changes. The listener must not block.
+        """
+        self._state.subscribe(lambda thing: listener(thing) if isinstance(thing, Change) else None)
 
     async def close(self) -> None:
         """Finish what was begun and let others open the folder; a second call is harmless."""

@@ -107,7 +107,8 @@ async def apply(
         await connection.execute(_PRIORITY, (priority, task_id))
         await connection.execute(_ENTRY_PRIORITY, (priority, task_id))
     if after == before:
-        return Change(before, after)
+        # Telling a pending task's place again is how a new priority is heard of.
+        return await _told(connection, before, after)
     await _write_head(connection, before, after)
     if after.state is not before.state:
         await _change_state(connection, now, before, after, command, opening)
@@ -117,7 +118,17 @@ async def apply(
     if event:
         cause = after.cause if after.cause != before.cause else None
         await audit.record(connection, now, event, before, after, by, cause=cause, details=details)
-    return Change(before, after)
+    return await _told(connection, before, after)
+
+
+async def _told(connection: aiosqlite.Connection, before: Head, after: Head) -> Change:
+    """The change, to be told to the store's listeners once it is committed."""
+    pending = after.state is State.PENDING
+    entry = await rows.read_entry(connection, after.task_id) if pending else None
+    change = Change(before, after, entry)
+    if change.happened or entry is not None:
+        database.announce(change)
+    return change
 
 
 def event_name(before: Head, after: Head, command: Command) -> str:

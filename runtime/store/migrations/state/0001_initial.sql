@@ -86,7 +86,8 @@ CREATE TABLE attempts (
 CREATE TABLE queues (
     id         TEXT PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
-    created_at REAL NOT NULL
+    created_at REAL NOT NULL,
+    elastic    INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
 
 -- All and only pending tasks; rank is the order of arrival.
