@@ -77,11 +77,10 @@ class SpoolReader:
         return found
 
     def receipt(self, totals: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-        """Bytes and sha256 of each console stream, up to ``totals``."""
+        """Bytes and sha256 of each stream, up to ``totals``."""
         return {
             name: {"n_bytes": n_bytes, "sha256": self._hash_up_to(name, n_bytes)}
             for name, n_bytes in totals.items()
-            if name in CONSOLE_STREAMS
         }
 
     def _look(self, name: str) -> int:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from dray.runtime import errors
 from dray.runtime.answers import FrameReply
@@ -18,9 +16,8 @@ from dray.runtime.lease import RENEWALS_PER_LEASE
 from dray.runtime.models import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.sdk.parcels import FRAME_BYTES, FrameSender, News, ParcelService
+from dray.sdk.threads import in_thread
 from dray.sdk.transport import pause_s
-
-T = TypeVar("T")
 
 #: Answers after which nothing of this attempt will ever be taken; all others are tried again.
 _FINAL_ANSWERS = (
@@ -225,7 +222,7 @@ class Shipper:
 
     async def _send_one(self, news: News) -> None:
         sent_at = self._clock.monotonic()
-        reply, parcel = await _in_thread(lambda: self._parcels.send_next(news))
+        reply, parcel = await in_thread(lambda: self._parcels.send_next(news))
         if reply is not None:
             self._forget(news)
             self._confirm(reply, sent_at)
@@ -244,7 +241,7 @@ class Shipper:
         """Upload beside the frames, so that a large model does not hold up the console."""
         for n_failures in range(1 << 30):
             try:
-                await _in_thread(lambda: self._parcels.upload(hashes))
+                await in_thread(lambda: self._parcels.upload(hashes))
             except _FINAL_ANSWERS as exc:
                 self._refuse(exc)
                 return
@@ -286,7 +283,7 @@ class Shipper:
                 wait_s = 0.0
             sent_at = self._clock.monotonic()
             try:
-                reply = await _in_thread(lambda: self._renew(wait_s))  # noqa: B023  (awaited here)
+                reply = await in_thread(lambda: self._renew(wait_s))  # noqa: B023  (awaited here)
                 self._confirm(reply, sent_at)
                 n_failures = 0
             except _FINAL_ANSWERS as exc:
@@ -322,34 +319,3 @@ async def _end(*tasks: asyncio.Task[None] | None) -> None:
     for task in there:
         task.cancel()
     await asyncio.gather(*there, return_exceptions=True)
-
-
-async def _in_thread(call: Callable[[], T]) -> T:
-    """What ``call`` returns or raises, without blocking the loop.
-
-    Not ``asyncio.to_thread``: its pool is small, so a few long polls would hold up every frame,
-    and it is waited for when the process ends. When the caller is cancelled, the thread is left
-    to run out.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, exc: BaseException | None) -> None:
-        if future.done():
-            return
-        if exc is not None:
-            future.set_exception(exc)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def work() -> None:
-        result, failure = None, None
-        try:
-            result = call()
-        except BaseException as exc:
-            failure = exc
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=work, name="dray-call", daemon=True).start()
-    return await future

@@ -1,0 +1,192 @@
+"""The process beside a run started by hand: ships its spool, samples hardware, tells how it ended.
+
+``python -m dray.sdk.shipper SPOOL --pid PID``; ``DRAY_TOKEN`` holds the token of the attempt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from dray.runtime import config
+from dray.runtime.causes import Cause
+from dray.runtime.config import Settings
+from dray.runtime.errors import DrayError, NotFound, ServerUnreachable
+from dray.runtime.hardware import Sampler, host_facts
+from dray.runtime.paths import SpoolPaths
+from dray.runtime.records import RECORDS
+from dray.runtime.spool import SpoolWriter
+from dray.sdk.client import Client, find_server
+from dray.sdk.endings import ending
+from dray.sdk.script import Script
+from dray.sdk.shipping import Pace, Shipper
+from dray.sdk.sync import open_attempt, read_json
+from dray.sdk.threads import in_thread
+from dray.sdk.transport import pause_s
+
+log = logging.getLogger(__name__)
+
+SAMPLE_EVERY_S = 5.0
+#: How long it tries to reach a server after the script has ended; then `dray sync` is the way.
+LINGER_S = 60.0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run beside a script until it has ended and its spool is shipped."""
+    parser = argparse.ArgumentParser(prog="python -m dray.sdk.shipper", description=__doc__)
+    parser.add_argument("spool", type=Path, help="folder of the run's records")
+    parser.add_argument("--pid", type=int, required=True, help="process of the run")
+    options = parser.parse_args(argv)
+    spool = SpoolPaths(options.spool.absolute())
+    script = Script(options.pid)
+    _detach(spool)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        attempt = read_json(spool.attempt)
+        settings = config.load({"url": attempt.get("url") or None}).settings
+        asyncio.run(_accompany(spool, attempt, script, settings))
+    except DrayError as exc:
+        log.warning("left to `dray sync %s`: %s", spool.root, exc)
+        return 1
+    finally:
+        script.close()
+    return 0
+
+
+async def _accompany(
+    spool: SpoolPaths, attempt: dict[str, Any], script: Script, settings: Settings
+) -> None:
+    sampling = asyncio.create_task(_sample_for_ever(spool, script.pid), name="sample")
+    try:
+        if attempt.get("url"):
+            await _ship(spool, attempt, script, settings)
+        else:
+            await script.ended()  # offline: `dray sync` ships what is in the spool
+    finally:
+        sampling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sampling
+
+
+async def _ship(
+    spool: SpoolPaths, attempt: dict[str, Any], script: Script, settings: Settings
+) -> None:
+    url, token = find_server(settings)
+    with Client(url, token, retries=0) as client:
+        epoch = await _epoch(spool, attempt, script, client)
+        over = asyncio.Event()
+        shipper = Shipper(
+            spool,
+            str(attempt["task_id"]),
+            epoch,
+            client,
+            pace=Pace(renew_wait_s=settings.heartbeat_s, lease_ttl_s=settings.lease_ttl_s),
+            on_stop=lambda _: over.set(),
+            on_refused=lambda _: over.set(),
+        )
+        async with shipper:
+            cause = await _until_over(spool, script, shipper, over, settings.stop_grace_s)
+            if cause is not None:
+                await shipper.finish(cause, LINGER_S)
+        if shipper.refused is not None:
+            raise shipper.refused
+
+
+async def _until_over(
+    spool: SpoolPaths, script: Script, shipper: Shipper, over: asyncio.Event, grace_s: float
+) -> Cause | None:
+    """How the run ended; None when the server has given it up and the script goes on."""
+    ended = asyncio.create_task(script.ended(), name="script")
+    told = asyncio.create_task(over.wait(), name="told")
+    try:
+        await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            return await in_thread(lambda: ending(spool))
+        if shipper.stop_cause is None:
+            return None
+        log.info("stopping the script: %s", shipper.stop_cause.message)
+        await script.stop(grace_s)
+        return shipper.stop_cause
+    finally:
+        ended.cancel()
+        told.cancel()
+        await asyncio.gather(ended, told, return_exceptions=True)
+
+
+async def _epoch(spool: SpoolPaths, attempt: dict[str, Any], script: Script, client: Client) -> int:
+    """The attempt's epoch; a run that began while the server was away is started there first."""
+    if attempt.get("epoch"):
+        return int(attempt["epoch"])
+    deadline: float | None = None
+    for n_failures in range(1 << 30):
+        try:
+            return await in_thread(lambda: _open(spool, attempt, client))
+        except ServerUnreachable:
+            if script.is_running:
+                deadline = None
+            else:
+                deadline = deadline or time.monotonic() + LINGER_S
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(pause_s(n_failures))
+    raise AssertionError  # the range has no end anybody will see
+
+
+def _open(spool: SpoolPaths, attempt: dict[str, Any], client: Client) -> int:
+    try:
+        task = client.get_task(str(attempt["task_id"]))
+    except NotFound:
+        task = None
+    return open_attempt(spool, client, task)
+
+
+async def _sample_for_ever(spool: SpoolPaths, pid: int) -> None:
+    """Facts of the host once, then what it is doing; the x axis is seconds since the start."""
+    started = time.monotonic()
+    with SpoolWriter(spool.stream(RECORDS)) as writer:
+        writer.append("runtime", values=await in_thread(host_facts))
+        sampler = await in_thread(lambda: Sampler(pid, _visible_gpus()))
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            sample = await in_thread(sampler.sample)
+            seconds = int(time.monotonic() - started)
+            for title, values in sample.items():
+                for series, value in values.items():
+                    writer.scalar(title, series, seconds, value)
+
+
+def _visible_gpus() -> list[str] | None:
+    # CUDA's own variable, not one of our settings.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if visible is None else [gpu for gpu in visible.split(",") if gpu]
+
+
+def _detach(spool: SpoolPaths) -> None:
+    """Live past the terminal's Ctrl-C, and hold nothing of the script's open.
+
+    A pipe the script writes to ends when its last holder is gone; that must be the script.
+    """
+    if hasattr(os, "setsid"):
+        with contextlib.suppress(PermissionError):  # it was started in a session of its own
+            os.setsid()
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    told = os.open(spool.root / "shipper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for fd, target in ((nothing, 0), (told, 1), (told, 2)):
+        os.dup2(fd, target)
+    os.close(nothing)
+    os.close(told)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
