@@ -12,9 +12,6 @@ from dray.runtime.models import AgentRecord
 from dray.runtime.store import rows
 from dray.runtime.store.database import Database
 
-#: The queue of tasks that hold no resources; only agents made for it take from it.
-SERVICES_QUEUE = "services"
-
 _PUT = """
 INSERT INTO agents (name, record) VALUES (?, ?)
 ON CONFLICT (name) DO UPDATE SET record = excluded.record
@@ -24,13 +21,6 @@ _GET = "SELECT record FROM agents WHERE name = ?"
 _LIST = "SELECT record FROM agents ORDER BY name"
 _RUNNING = "SELECT agent, id FROM tasks WHERE state = 'running' ORDER BY id"
 _RUNNING_ON = "SELECT agent, id FROM tasks WHERE state = 'running' AND agent = ? ORDER BY id"
-
-
-def serves(agent: AgentRecord, queue: str) -> bool:
-    """Whether an agent takes tasks from a queue."""
-    if agent.state not in ("starting", "ready"):
-        return False
-    return queue in agent.queues if agent.queues else queue != SERVICES_QUEUE
 
 
 class Agents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from dray.runtime import answers
 from dray.runtime.answers import ConsolePage, ConsolePiece, Page, Plot
 from dray.runtime.causes import Cause
 from dray.runtime.machine import Head
@@ -175,21 +176,14 @@ class OpenAttempt:
 
 
 @dataclass(frozen=True)
-class FrameReply:
-    """What a shipper is told after a frame.
+class FrameReply(answers.FrameReply):
+    """What a shipper is told after a frame, and what only the server needs to know.
 
     Attributes:
-        offsets: bytes of each stream that the server has.
-        stop: why the attempt is to end, once somebody asked.
-        change: what the frame did to the task's head (not for the wire).
-        n_console_bytes: console bytes that were new (not for the wire).
+        change: what the frame did to the task's head.
+        n_console_bytes: console bytes that were new.
     """
 
-    offsets: dict[str, int]
-    state: State
-    phase: Phase | None
-    stop: Cause | None
-    lease_ttl_s: float
     change: Change | None = None
     n_console_bytes: int = 0
 

@@ -49,6 +49,9 @@ SELECT (SELECT COUNT(*) FROM queue_entries e WHERE e.queue = m.queue AND e.prior
 FROM queue_entries m WHERE m.task_id = ?
 """
 
+#: States in which an agent takes tasks, or soon will.
+_SERVING = ("starting", "ready")
+
 
 class Queues:
     """Named lines of pending tasks."""
@@ -59,7 +62,7 @@ class Queues:
         self._agents = agents
 
     async def create(self, name: str, *, elastic: bool = True) -> Queue:
-        """A new, empty queue.
+        """A new, empty queue; ``elastic``: agents are made for its tasks as needed.
 
         Raises:
             Conflict: there is one by that name.
@@ -81,12 +84,12 @@ class Queues:
         await self._state.write(unit)
         return await self.get(name)
 
-    async def ensure(self, name: str) -> Queue:
+    async def ensure(self, name: str, *, elastic: bool = True) -> Queue:
         """The queue of that name, made when it is not there."""
         try:
             return await self.get(name)
         except NotFound:
-            return await self.create(name)
+            return await self.create(name, elastic=elastic)
 
     async def get(self, name: str) -> Queue:
         """One queue by its name or id.
@@ -170,6 +173,7 @@ class Queues:
 
     async def _queues_of(self, found: builtins.list[sqlite3.Row]) -> builtins.list[Queue]:
         agents = await self._agents.list()
+        listed = {name for agent in agents if agent.state in _SERVING for name in agent.queues}
         return [
             Queue(
                 id=row["id"],
@@ -177,7 +181,7 @@ class Queues:
                 created_at=row["created_at"],
                 elastic=bool(row["elastic"]),
                 n_pending=row["n_pending"],
-                served=bool(row["elastic"]) or any(row["name"] in agent.queues for agent in agents),
+                served=bool(row["elastic"]) or row["name"] in listed,
             )
             for row in found
         ]

@@ -221,6 +221,8 @@ class Tasks:
     async def delete(self, task_id: str, by: By, *, force: bool = False) -> None:
         """Remove a task with everything it put out; one line of audit stays.
 
+        Listeners are told of a change to a draft that never ran.
+
         Raises:
             NotFound: no such task.
             Conflict: it is running or published and ``force`` was not given.
@@ -238,6 +240,7 @@ class Tasks:
             await audit.forget(connection, task_id)
             await connection.execute(_DELETE, (task_id,))
             await audit.record(connection, self._clock.now(), "delete", head, head, by)
+            database.announce(Change(head, Head(task_id, State.DRAFT)))
 
         await self._state.write(unit)
         await self._purge()

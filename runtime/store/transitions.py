@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiosqlite
@@ -102,6 +102,7 @@ async def apply(
         StaleEpoch: the command speaks for an attempt that is over.
     """
     before = await rows.read_head(connection, task_id)
+    _refuse_early(before, command, now)
     after = machine.step(before, command)
     if priority is not None and isinstance(command, machine.Enqueue):
         await connection.execute(_PRIORITY, (priority, task_id))
@@ -126,9 +127,21 @@ async def _told(connection: aiosqlite.Connection, before: Head, after: Head) -> 
     pending = after.state is State.PENDING
     entry = await rows.read_entry(connection, after.task_id) if pending else None
     change = Change(before, after, entry)
-    if change.happened or entry is not None:
+    same_but_lease = replace(before, lease_expires_at=after.lease_expires_at)
+    if after != same_but_lease or entry is not None:  # a mere renewal is no news
         database.announce(change)
     return change
+
+
+def _refuse_early(head: Head, command: Command, now: float) -> None:
+    """A holder that was heard of since its lease was looked at has not gone silent."""
+    expires_at = head.lease_expires_at
+    if isinstance(command, machine.LoseContact) and expires_at is not None and now < expires_at:
+        raise StaleEpoch(
+            f"attempt {head.epoch} of task {head.task_id[:8]} renewed its lease meanwhile",
+            task_id=head.task_id,
+            epoch=head.epoch,
+        )
 
 
 def event_name(before: Head, after: Head, command: Command) -> str:
