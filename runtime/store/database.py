@@ -31,6 +31,7 @@ _GROUP_LIMIT = 200
 _N_READERS = 3
 #: Only a backup tool from outside can hold the file; wait for it rather than fail.
 _BUSY_TIMEOUT_S = 10.0
+_CACHE_KIB = 64 << 10
 
 
 @dataclass
@@ -239,6 +240,8 @@ async def _connect(path: Path, synchronous: str, *, read_only: bool) -> aiosqlit
         await connection.execute("PRAGMA journal_mode = WAL")
         await connection.execute(f"PRAGMA synchronous = {synchronous}")
         await connection.execute("PRAGMA foreign_keys = ON")
+        # A hundred thousand waiting tasks and their indexes stay in memory.
+        await connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         if read_only:
             await connection.execute("PRAGMA query_only = ON")
     except BaseException:
