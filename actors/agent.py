@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from dray.actors import handles
 from dray.actors.attempt import AttemptRun, Workshop
-from dray.actors.lifetime import run_for_life
+from dray.actors.lifetime import log_to, run_for_life
 from dray.actors.orders import AgentFacts, WorkOrder
 from dray.runtime.causes import Cause
 from dray.runtime.clock import SystemClock
@@ -33,6 +33,7 @@ class AgentActor:
     """
 
     async def __init__(self, name: str, settings: Settings) -> None:
+        log_to(NodePaths(settings.cache).root / "logs", name)
         self._name = name
         self._settings = settings
         #: {(task id, epoch): run}, every attempt this agent was ever given and not forgotten.

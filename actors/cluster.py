@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from dray import __version__
-from dray.actors import handles, rayhost
-from dray.actors.gateway import GatewayActor
-from dray.actors.handles import ActorOptions
-from dray.actors.orders import Health
-from dray.actors.scheduler import SchedulerActor
+from dray.actors import rayhost
 from dray.runtime import tokens
 from dray.runtime.config import Settings
 from dray.runtime.errors import Conflict, StoreUnusable
 from dray.runtime.paths import HomePaths
-
-#: Queues every cluster has.
-QUEUES = ["default", "services"]
-#: An actor process takes a second to start, many on a loaded machine.
-ACTOR_TIMEOUT_S = 90.0
-#: How long ``up`` waits for the first agent before it says that there is none yet.
-AGENT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +122,7 @@ def down(settings: Settings, *, force: bool = False) -> DownReport:
         return DownReport(was_up=False)
     n_told = 0
     if not force and _is_up(record, home):
-        n_told = _stop_actors(settings, home, record)
+        n_told = _driver(home, record).take_down(settings, record.ray_address)
     _sweep(record, home)
     return DownReport(was_up=True, n_told=n_told)
 
@@ -183,64 +175,22 @@ def _start_ray(settings: Settings, home: HomePaths, options: UpOptions) -> _Reco
 
 def _reachable_host(host: str) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104  (told to, by --host)
-        return handles.own_address()
+        return socket.gethostbyname(socket.gethostname())
     return f"[{host}]" if ":" in host else host
 
 
 def _join(settings: Settings, home: HomePaths, record: _Record, *, was_up: bool) -> ClusterInfo:
-    """Connect as a driver and see to it that every actor is there and healthy."""
-    _connect(home, record)
-    try:
-        gateway = handles.get_or_create(
-            GatewayActor, ActorOptions(handles.GATEWAY, on_head=True), settings, record.url
-        )
-        _await_health(gateway, "gateway", home)
-        scheduler = handles.get_or_create(
-            SchedulerActor, ActorOptions(handles.SCHEDULER, on_head=True), settings
-        )
-        _await_health(scheduler, "scheduler", home)
-        handles.get(gateway.ensure_queues.remote(QUEUES), ACTOR_TIMEOUT_S)
-        n_agents = int(
-            handles.get(
-                scheduler.warm_up.remote(AGENT_TIMEOUT_S), AGENT_TIMEOUT_S + ACTOR_TIMEOUT_S
-            )
-        )
-    finally:
-        handles.disconnect()
+    """See to it that every actor is there and healthy."""
+    driver = _driver(home, record)
+    n_agents = driver.bring_up(settings, record.url, record.ray_address)
     return ClusterInfo(record.url, record.url, home.root, record.ray_address, n_agents, was_up)
 
 
-def _connect(home: HomePaths, record: _Record) -> None:
+def _driver(home: HomePaths, record: _Record) -> ModuleType:
+    """The part that speaks to Ray, imported only now: Ray reads its variables when imported."""
     if record.ray_pid is not None:
         os.environ.update(rayhost.environment(home, loopback=record.loopback))
-    handles.connect(record.ray_address)
-
-
-def _await_health(actor: handles.Handle, name: str, home: HomePaths) -> Health:
-    try:
-        return cast("Health", handles.get(actor.ping.remote(), ACTOR_TIMEOUT_S))
-    except (TimeoutError, handles.ActorTrouble) as exc:
-        log = home.logs / f"{name}.log"
-        tail = log.read_text("utf-8", "replace")[-1500:] if log.is_file() else str(exc)
-        raise StoreUnusable(f"the {name} did not start; the end of {log}:\n{tail}") from exc
-
-
-def _stop_actors(settings: Settings, home: HomePaths, record: _Record) -> int:
-    """Stop from the outside in: agents' tasks, then what plans, then what keeps."""
-    patience_s = 3 * settings.stop_grace_s + 5
-    _connect(home, record)
-    try:
-        scheduler, gateway = handles.find(handles.SCHEDULER), handles.find(handles.GATEWAY)
-        n_told = 0
-        if scheduler is not None:
-            told = scheduler.drain.remote(patience_s)
-            n_told = int(handles.get(told, patience_s + ACTOR_TIMEOUT_S))
-        if gateway is not None:
-            handles.get(gateway.stop.remote(), ACTOR_TIMEOUT_S)
-        handles.kill_all()
-    finally:
-        handles.disconnect()
-    return n_told
+    return importlib.import_module("dray.actors.driver")
 
 
 def _sweep(record: _Record, home: HomePaths) -> None:

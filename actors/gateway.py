@@ -13,7 +13,7 @@ import uvicorn
 
 from dray.actors import handles
 from dray.actors.handles import ActorOptions
-from dray.actors.lifetime import run_for_life
+from dray.actors.lifetime import log_to, run_for_life
 from dray.actors.orders import ClaimIntent, ClusterState, Health, OpenOrder, WorkOrder
 from dray.actors.queue import QueueActor
 from dray.api.app import create_app
@@ -72,6 +72,7 @@ class GatewayActor:
         self._settings = settings
         self._url = url
         self._home = HomePaths(settings.home)
+        log_to(self._home.logs, handles.GATEWAY)
         self._clock = SystemClock()
         self._token = tokens.read_or_create(self._home.token)
         self._hub = Hub()
@@ -99,8 +100,7 @@ class GatewayActor:
 
     async def pending(self, queue: str, after: Key | None, limit: int) -> list[QueueEntry]:
         """Entries of a queue in order, for its actor."""
-        priority, rank = (-after[0], after[1]) if after is not None else (0, None)
-        return await self._store.queues.pending(queue, limit, rank, priority)
+        return await self._store.queues.pending(queue, limit, after)
 
     async def cluster_state(self) -> ClusterState:
         """Agents, their open attempts and the queues, for a scheduler that has just started."""

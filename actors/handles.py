@@ -39,6 +39,10 @@ TOKEN_AMOUNT = 0.001
 ActorGone = ray_exceptions.ActorDiedError
 #: What a caller sees when an actor could not be reached this time.
 ActorTrouble = ray_exceptions.RayActorError
+#: What a caller sees when the method itself raised.
+CallFailed = ray_exceptions.RayTaskError
+#: What a driver sees when an answer took too long.
+CallTimeout = ray_exceptions.GetTimeoutError
 
 
 class Handle(Protocol):
@@ -193,8 +197,3 @@ def kill_all() -> None:
     ]
     for name in sorted(names, key=lambda name: not name.startswith("agent:")):
         kill(name)
-
-
-def own_address() -> str:
-    """The address other machines reach this one at."""
-    return str(ray.util.get_node_ip_address())

@@ -6,9 +6,21 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 log = logging.getLogger("dray.actors")
+
+
+def log_to(folder: Path, name: str) -> None:
+    """Have everything of Dray in this process logged to a file of its own."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder / f"{name}.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("dray")
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False
 
 
 def run_for_life(main: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from dray.actors import handles
 from dray.actors.changes import Changes
 from dray.actors.fleet import Fleet, Member
-from dray.actors.lifetime import run_for_life
+from dray.actors.lifetime import log_to, run_for_life
 from dray.actors.orders import ClaimIntent, ClusterState, Health, WorkOrder
 from dray.runtime import policy
 from dray.runtime.causes import Cause, CauseKind
@@ -19,6 +19,7 @@ from dray.runtime.clock import SystemClock
 from dray.runtime.config import Settings
 from dray.runtime.ids import new_id
 from dray.runtime.models import QueueEntry
+from dray.runtime.paths import HomePaths
 from dray.runtime.policy import Claim, NodeView, RetireAgent, StartAgent, View
 from dray.runtime.resources import Resources
 
@@ -40,6 +41,7 @@ class SchedulerActor:
     """
 
     async def __init__(self, settings: Settings) -> None:
+        log_to(HomePaths(settings.home).logs, handles.SCHEDULER)
         self._settings = settings
         self._clock = SystemClock()
         #: {queue: {task_id: entry}}, what the queue actors said and no claim has settled yet.

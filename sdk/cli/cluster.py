@@ -13,7 +13,7 @@ from dray.sdk.cli.output import Facts
 from dray.sdk.cli.session import Session, verb, verbs
 
 if TYPE_CHECKING:
-    from dray.actors.cluster import ClusterInfo, ClusterStatus
+    from dray.actors.cluster import ClusterInfo
     from dray.runtime.models import AgentRecord
 
 
@@ -46,13 +46,13 @@ def up(
     if session.out.as_json:
         session.out.json(info)
         return
-    session.out.note("Dray runs again." if info.restarted else "Dray is up.")
+    session.out.note("Dray was up already." if info.was_up else "Dray is up.")
     facts = Facts()
     facts.add("page", info.page)
     facts.add("url", info.url)
     facts.add("home", info.home)
     facts.add("ray", info.ray_address)
-    facts.add("agents", info.agents)
+    facts.add("agents", info.n_agents)
     session.out.facts(info, facts)
 
 
@@ -64,18 +64,15 @@ def down(
     ] = False,
 ) -> None:
     """Stop the local cluster. Tasks, results and settings are kept."""
-    report = _engine().down(session.settings, force)
+    report = _engine().down(session.settings, force=force)
     told = f", {words.count(report.n_told, 'running task')} told to stop" if report.n_told else ""
-    session.out.answer(report, f"Dray is down{told}." if report.stopped else "Dray was not up.")
+    session.out.answer(report, f"Dray is down{told}." if report.was_up else "Dray was not up.")
 
 
 @verb(app, "status")
 def status(session: Session) -> None:
     """Say what runs: server, actors, agents, tasks."""
-    if session.settings.url or not _has_engine():
-        _show_remote(session)
-    else:
-        _show_local(session, _engine().status(session.settings))
+    _show(session)
 
 
 def start(
@@ -88,12 +85,6 @@ def start(
     engine = _engine()
     session.out.note("Starting …")
     return engine.up(session.settings, engine.UpOptions(address, num_cpus, num_gpus))
-
-
-def _has_engine() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("ray") is not None
 
 
 def _engine() -> ModuleType:
@@ -113,33 +104,18 @@ def _engine() -> ModuleType:
     return cluster
 
 
-def _show_local(session: Session, status: ClusterStatus) -> None:
-    if session.out.as_json:
-        session.out.json(status)
-        return
-    facts = Facts()
-    facts.add("dray", f"up, version {status.version}" if status.running else "down")
-    facts.add("url", status.url)
-    facts.add("home", status.home)
-    facts.add("tasks", f"{status.n_running} running, {status.n_pending} pending")
-    facts.group("Actors")
-    for actor in status.actors:
-        restarts = f", restarted {words.count(actor.restarts, 'time')}" if actor.restarts else ""
-        facts.add(actor.name, f"{actor.state} (pid {actor.pid}){restarts}")
-    _add_agents(facts, status.agents)
-    session.out.facts(status, facts)
-    if not status.running:
-        session.out.note("Start it with: dray up")
-
-
-def _show_remote(session: Session) -> None:
+def _show(session: Session) -> None:
     info, agents = session.client.server_info(), session.client.list_agents()
     queues = session.client.list_queues()
     n_running = sum(len(agent.task_ids) for agent in agents)
     facts = Facts()
     facts.add("dray", f"up, version {info.version}")
     facts.add("url", session.client.url)
+    facts.add("home", info.home)
     facts.add("tasks", f"{n_running} running, {sum(q.n_pending for q in queues)} pending")
+    facts.group("Control plane")
+    for part in info.components:
+        facts.add(part.name, f"{part.state} (pid {part.pid})")
     _add_agents(facts, agents)
     session.out.facts({"server": info, "agents": agents, "queues": queues}, facts)
 

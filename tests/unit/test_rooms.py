@@ -51,9 +51,20 @@ RULES = (
     Rule("api", ("dray.runtime", "dray.api"), ("fastapi", "pydantic", "starlette", "anyio")),
     Rule(
         "actors",
-        ("dray.runtime", "dray.envbuilder", "dray.api", "dray.actors"),
-        ("ray", "anyio", "uvicorn"),
+        ("dray", "dray.runtime", "dray.envbuilder", "dray.api", "dray.actors"),
+        ("anyio",),
     ),
+    Rule("actors/handles.py", ("dray.runtime", "dray.actors"), ("ray",)),
+    Rule("actors/gateway.py", ("dray.runtime", "dray.api", "dray.actors"), ("anyio", "uvicorn")),
+    Rule("actors/rayhost.py", ("dray.runtime",), ("psutil",)),
+    # An agent ships what its child wrote with the very code of a run started by hand.
+    Rule(
+        "actors/attempt.py",
+        ("dray.runtime", "dray.actors", "dray.sdk.client", "dray.sdk.shipping"),
+        ("anyio",),
+    ),
+    Rule("actors/preparation.py", ("dray.envbuilder", "dray.actors", "dray.sdk.client")),
+    Rule("actors/workshop.py", ("dray.runtime", "dray.sdk.client")),
     Rule("examples", ("dray",), ("numpy", "sklearn", "data")),
     Rule("src/dray/__init__.py", (), lazily=(*RUNTIME, "dray.sdk", "-dray.sdk.cli")),
     Rule("src/dray/__main__.py", ("dray.sdk.cli.main",)),
