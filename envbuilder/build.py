@@ -60,18 +60,7 @@ async def ensure_environment(
     interpreter = await find_interpreter(spec.python)
     maker = builder or builder_of(spec.manager)
     plan = _Plan(spec, interpreter, environment_key(spec, interpreter), node, log, maker)
-    claimed = _claim_ready(plan)
-    if claimed is None:
-        try:
-            claimed = await within(limit_s, _claim_or_build(plan))
-        except TimeoutError as exc:
-            raise environment_failed(
-                f"environment {plan.key[:12]} was not ready after {limit_s:g} s; look for a "
-                "package that is compiled or an index that does not answer",
-                str(exc),
-            ) from exc
-        except OSError as exc:
-            raise environment_failed(f"environment {plan.key[:12]}: {exc}", str(exc)) from exc
+    claimed = await _claim(plan, limit_s)
     reused = not claimed.built
     seconds = time.monotonic() - began
     if reused:
@@ -106,6 +95,20 @@ class _Claim:
     ready: Ready
     lock: FileLock
     built: bool
+
+
+async def _claim(plan: _Plan, limit_s: float) -> _Claim:
+    """The finished environment; what goes wrong on the way has its type afterwards."""
+    try:
+        return _claim_ready(plan) or await within(limit_s, _claim_or_build(plan))
+    except TimeoutError as exc:
+        raise environment_failed(
+            f"environment {plan.key[:12]} was not ready after {limit_s:g} s; look for a "
+            "package that is compiled or an index that does not answer",
+            str(exc),
+        ) from exc
+    except OSError as exc:
+        raise environment_failed(f"environment {plan.key[:12]}: {exc}", str(exc)) from exc
 
 
 def _claim_ready(plan: _Plan) -> _Claim | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,9 @@ async def run_tool(
     Raises:
         FileNotFoundError: there is no such program.
     """
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, output = await loop.subprocess_exec(
+        lambda: _Output(log or NoLog(), keep_stdout=keep_stdout),
         *map(str, argv),
         stdin=DEVNULL,
         stdout=PIPE,
@@ -66,71 +68,85 @@ async def run_tool(
         env=dict(env),
         start_new_session=True,
     )
-    tail = _Tail(log or NoLog())
-    answer: list[bytes] = []
-    if process.stdout is None or process.stderr is None:
-        raise RuntimeError("a process that was started with pipes has none")
-    readers = [
-        asyncio.create_task(
-            _collect(process.stdout, answer) if keep_stdout else tail.follow(process.stdout)
-        ),
-        asyncio.create_task(tail.follow(process.stderr)),
-    ]
     try:
-        code = await process.wait()
-        await asyncio.wait(readers, timeout=_DRAIN_S)
+        await output.exited.wait()
+        await asyncio.wait({drained := asyncio.ensure_future(output.drained())}, timeout=_DRAIN_S)
+        drained.cancel()
     except asyncio.CancelledError:
-        await _kill_group(process)
+        await _kill_group(transport.get_pid(), output)
         raise
     finally:
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
-    return Finished(code, b"".join(answer).decode("utf-8", "replace"), tail.text())
+        transport.close()
+        output.flush()
+    code = transport.get_returncode()
+    return Finished(-1 if code is None else code, output.stdout(), output.tail())
 
 
-async def _collect(stream: asyncio.StreamReader, into: list[bytes]) -> None:
-    while piece := await stream.read(1 << 16):
-        into.append(piece)
+class _Output(asyncio.SubprocessProtocol):
+    """Passes lines on to a log, redacted, and remembers the last of them.
 
+    A protocol, because ``asyncio.subprocess.Process.wait`` of Python 3.11 waits for the pipes, too,
+    and so for every daemon that inherited them (python/cpython#119710).
+    """
 
-class _Tail:
-    """Passes lines on to a log, redacted, and remembers the last of them."""
-
-    def __init__(self, log: LogWriter) -> None:
+    def __init__(self, log: LogWriter, *, keep_stdout: bool) -> None:
+        self.exited = asyncio.Event()
         self._log = log
-        self._kept = b""
+        self._kept_fd = 1 if keep_stdout else -1
+        self._stdout: list[bytes] = []
+        self._tail = b""
+        self._unfinished = {1: b"", 2: b""}
+        self._closed = {1: asyncio.Event(), 2: asyncio.Event()}
 
-    async def follow(self, stream: asyncio.StreamReader) -> None:
-        pending = b""
-        try:
-            while piece := await stream.read(1 << 16):
-                *lines, pending = (pending + piece).split(b"\n")
-                for line in lines:
-                    self._take(line + b"\n")
-                if len(pending) > _LINE_LIMIT_BYTES:
-                    self._take(pending)
-                    pending = b""
-        finally:
-            if pending:
-                self._take(pending + b"\n")
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == self._kept_fd:
+            self._stdout.append(data)
+            return
+        *lines, rest = (self._unfinished[fd] + data).split(b"\n")
+        for line in lines:
+            self._take(line + b"\n")
+        if len(rest) > _LINE_LIMIT_BYTES:
+            self._take(rest)
+            rest = b""
+        self._unfinished[fd] = rest
 
-    def text(self) -> str:
-        return self._kept.decode("utf-8", "replace")
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
+        self._closed[fd].set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    async def drained(self) -> None:
+        """Both pipes are at their end."""
+        for closed in self._closed.values():
+            await closed.wait()
+
+    def flush(self) -> None:
+        """Take last lines that were not finished."""
+        for fd, rest in self._unfinished.items():
+            if rest:
+                self._unfinished[fd] = b""
+                self._take(rest + b"\n")
+
+    def stdout(self) -> str:
+        return b"".join(self._stdout).decode("utf-8", "replace")
+
+    def tail(self) -> str:
+        return self._tail.decode("utf-8", "replace")
 
     def _take(self, line: bytes) -> None:
         clean = redact(line.decode("utf-8", "replace")).encode()
         self._log.write(clean)
-        self._kept = (self._kept + clean)[-EVIDENCE_LIMIT_BYTES:]
+        self._tail = (self._tail + clean)[-EVIDENCE_LIMIT_BYTES:]
 
 
-async def _kill_group(process: Process) -> None:
+async def _kill_group(pid: int, output: _Output) -> None:
     """TERM, a moment, KILL, to the group; the leader is reaped when this returns."""
-    waiting = asyncio.create_task(process.wait())
-    _signal_group(process.pid, signal.SIGTERM)
-    await asyncio.wait({waiting}, timeout=STOP_GRACE_S)
-    _signal_group(process.pid, signal.SIGKILL)  # members that outlived the leader, too
-    await waiting
+    exited = asyncio.ensure_future(output.exited.wait())
+    _signal_group(pid, signal.SIGTERM)
+    await asyncio.wait({exited}, timeout=STOP_GRACE_S)
+    _signal_group(pid, signal.SIGKILL)  # members that outlived the leader, too
+    await exited
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the environment builder, with real interpreters, git and uv."""

@@ -1,0 +1,74 @@
+"""A child gets dray without site packages, compiled, from a folder that is made once."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from pathlib import Path
+
+from dray.envbuilder.childcode import child_code
+from dray.envbuilder.interpreters import own_interpreter
+from dray.runtime.paths import NodePaths
+
+PYTHON, TAG = own_interpreter().path, own_interpreter().cache_tag
+
+
+def run_child(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """Run ``program`` without site packages, as in an environment that has no dray."""
+    return subprocess.run(
+        [PYTHON, "-S", "-c", program],
+        env={"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+async def test_a_child_imports_dray_from_the_folder_and_with_its_bytecode(node: NodePaths) -> None:
+    folder = await child_code(node, PYTHON, TAG)
+    program = "import dray.runtime.models as m; print(m.__file__); print(m.__cached__)"
+    ran = await asyncio.to_thread(run_child, folder, program)
+    file, cached = ran.stdout.split()
+    package = folder / "dray" / "runtime"
+    assert file == str(package / "models.py")
+    assert cached == str(package / "__pycache__" / f"models.{TAG}.pyc")
+    assert (package / "__pycache__" / f"models.{TAG}.pyc").is_file()
+
+
+async def test_what_only_the_cluster_needs_stays_behind(node: NodePaths) -> None:
+    folder = await child_code(node, PYTHON, TAG)
+    inside = {path.relative_to(folder / "dray").as_posix() for path in folder.rglob("*.py")}
+    assert {"__init__.py", "runtime/__init__.py", "sdk/__init__.py"} <= inside
+    assert not [
+        p for p in inside if p.startswith(("runtime/store/", "sdk/cli/", "api/", "actors/"))
+    ]
+
+
+async def test_tracebacks_name_files_that_exist(node: NodePaths) -> None:
+    folder = await child_code(node, PYTHON, TAG)
+    program = "import dray.runtime.ids as ids; ids.check_prefix('!', 'task')"
+    ran = await asyncio.to_thread(run_child, folder, program)
+    assert str(folder / "dray" / "runtime" / "ids.py") in ran.stderr
+
+
+async def test_it_is_made_once_and_then_found_without_a_process(
+    node: NodePaths, started_processes: list[str]
+) -> None:
+    folder = await child_code(node, PYTHON, TAG)
+    started_processes.clear()
+    began = time.perf_counter()
+    assert await child_code(node, PYTHON, TAG) == folder
+    assert time.perf_counter() - began < 0.005
+    assert started_processes == []
+    assert list(node.childcode.iterdir()) == [folder]
+
+
+async def test_several_agents_at_once_get_the_same_folder(node: NodePaths) -> None:
+    made = await asyncio.gather(*(child_code(node, PYTHON, TAG) for _ in range(3)))
+    assert len(set(made)) == 1
+    assert list(node.childcode.iterdir()) == [made[0]]
+
+
+async def test_another_interpreter_gets_its_own_bytecode(node: NodePaths) -> None:
+    one, other = await child_code(node, PYTHON, TAG), await child_code(node, PYTHON, "other-1")
+    assert one != other
