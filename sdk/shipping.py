@@ -287,6 +287,10 @@ class Shipper:
                 self._confirm(reply, sent_at)
                 n_failures = 0
             except _FINAL_ANSWERS as exc:
+                if self._news.cause is not None:
+                    # Perhaps our own end was faster; what its frame is answered decides.
+                    await self._over.wait()
+                    return
                 self._refuse(exc)
             except DrayError:
                 await asyncio.sleep(pause_s(n_failures))
