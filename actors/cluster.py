@@ -46,7 +46,7 @@ class ClusterInfo:
 
     url: str
     page: str
-    home: Path
+    home: str
     ray_address: str
     n_agents: int
     was_up: bool
@@ -183,7 +183,7 @@ def _join(settings: Settings, home: HomePaths, record: _Record, *, was_up: bool)
     """See to it that every actor is there and healthy."""
     driver = _driver(home, record)
     n_agents = driver.bring_up(settings, record.url, record.ray_address)
-    return ClusterInfo(record.url, record.url, home.root, record.ray_address, n_agents, was_up)
+    return ClusterInfo(record.url, record.url, str(home.root), record.ray_address, n_agents, was_up)
 
 
 def _driver(home: HomePaths, record: _Record) -> ModuleType:

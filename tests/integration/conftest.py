@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dray.runtime.models import Execution, Task
+from dray.runtime.models import Execution, Parameter, Task
 from dray.runtime.paths import HomePaths
-from dray.runtime.snapshots import FileEntry, digest, encode_manifest
+from dray.runtime.snapshots import FileEntry, encode_manifest
 from dray.runtime.states import State
 from dray.sdk.client import Client
 
@@ -48,20 +49,31 @@ class Cluster:
             timeout=timeout_s,
         )
 
-    def submit(self, source: str, *, queue: str = "default", **members: object) -> Task:
-        """Enqueue a task whose code is one file with this text."""
-        data = source.encode()
-        sha256 = self.client.put_blob(data)
-        manifest = encode_manifest([FileEntry("main.py", digest(data), len(data))])
-        execution = Execution(entry_point="main.py", snapshot=self.client.put_blob(manifest))
-        assert sha256 == digest(data)
-        task = Task(id="", name="main.py", project="tests", execution=execution)
-        created = self.client.create_task(_with(task, members))
+    def submit(
+        self,
+        source: str,
+        *,
+        queue: str = "default",
+        parameters: dict[str, Parameter] | None = None,
+        **execution: Any,
+    ) -> Task:
+        """Enqueue a task whose code is one file with this text.
+
+        ``execution`` are further members of ``models.Execution``.
+        """
+        file = FileEntry("main.py", self.client.put_blob(source.encode()), len(source.encode()))
+        snapshot = self.client.put_blob(encode_manifest([file]))
+        created = self.client.create_task(
+            "tests",
+            "main.py",
+            execution=Execution(entry_point="main.py", snapshot=snapshot, **execution),
+            parameters=parameters or {},
+        )
         return self.client.enqueue(created.id, queue).task
 
     def finished(self, task: Task) -> Task:
         """The task once it has come to an end."""
-        ended = self.client.wait(task.id, timeout_s=PATIENCE_S)
+        ended = self.client.wait(task.id, timeout=PATIENCE_S)
         assert ended.state in (State.COMPLETED, State.FAILED, State.ABORTED), ended
         return ended
 
@@ -74,15 +86,6 @@ class Cluster:
         """The process of one part of the control plane."""
         found = {c.name: c.pid for c in self.client.server_info().components}
         return found[component]
-
-
-def _with(task: Task, members: dict[str, object]) -> Task:
-    from dataclasses import fields, replace
-
-    own = {f.name for f in fields(Task)}
-    mine = {name: value for name, value in members.items() if name in own}
-    rest = {name: value for name, value in members.items() if name not in own}
-    return replace(task, execution=replace(task.execution, **rest), **mine)  # type: ignore[arg-type]
 
 
 def free_port() -> int:
@@ -102,17 +105,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         "DRAY_STOP_GRACE_S": "0.5",
     }
     command = [sys.executable, "-m", "dray", "up", "--json", "--num-cpus", "4", "--num-gpus", "2"]
-    up = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=180)
-    assert up.returncode == 0, up.stderr
-    info = json.loads(up.stdout)
-    home = HomePaths(Path(environ["DRAY_HOME"]))
-    with Client(info["url"], home.token.read_text().strip()) as client:
-        yield Cluster(home.root, environ, client)
-    down = subprocess.run(
-        [sys.executable, "-m", "dray", "down", "--force"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert down.returncode == 0, down.stderr
+    try:
+        up = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=180)
+        assert up.returncode == 0, up.stderr
+        info = json.loads(up.stdout)
+        home = HomePaths(Path(environ["DRAY_HOME"]))
+        with Client(info["url"], home.token.read_text().strip()) as client:
+            yield Cluster(home.root, environ, client)
+    finally:
+        down = subprocess.run(
+            [sys.executable, "-m", "dray", "down", "--force"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert down.returncode == 0, down.stderr
