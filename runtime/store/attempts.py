@@ -224,10 +224,8 @@ class Attempts:
             if machine.step(head, command) == head:
                 return Change(head, head)
             task = (await rows.load_tasks(connection, [task_id]))[task_id]
-            changed = task_edit.merged_execution(task.execution, execution or {})
-            merged = {**task.parameters, **(parameters or {})}
-            task_edit.checked(task)
-            documents = (rows.dump(changed), rows.dump(merged), task_id)
+            changed = task_edit.handed_over(task, execution or {}, parameters or {})
+            documents = (rows.dump(changed.execution), rows.dump(changed.parameters), task_id)
             await connection.execute(_DOCUMENTS, documents)
             if receipt:
                 await set_receipt(connection, task_id, epoch, receipt)

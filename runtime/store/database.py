@@ -31,6 +31,7 @@ _GROUP_LIMIT = 200
 _N_READERS = 3
 #: Only a backup tool from outside can hold the file; wait for it rather than fail.
 _BUSY_TIMEOUT_S = 10.0
+#: A hundred thousand waiting tasks and their indexes stay in memory.
 _CACHE_KIB = 64 << 10
 
 
@@ -237,13 +238,10 @@ async def _connect(path: Path, synchronous: str, *, read_only: bool) -> aiosqlit
     connection = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_S)
     try:
         connection.row_factory = sqlite3.Row
-        await connection.execute("PRAGMA journal_mode = WAL")
-        await connection.execute(f"PRAGMA synchronous = {synchronous}")
-        await connection.execute("PRAGMA foreign_keys = ON")
-        # A hundred thousand waiting tasks and their indexes stay in memory.
-        await connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        if read_only:
-            await connection.execute("PRAGMA query_only = ON")
+        await connection.executescript(
+            f"PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; "
+            f"PRAGMA cache_size = -{_CACHE_KIB}; PRAGMA query_only = {int(read_only)};"
+        )
     except BaseException:
         await connection.close()  # its thread would keep the process alive
         raise

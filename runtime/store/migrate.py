@@ -82,6 +82,7 @@ def _bring_up(
     missing = [step for step in steps if step.version > version]
     if missing and not is_new:
         _snapshot(connection, path, version, snapshots)
+    connection.execute("PRAGMA journal_mode = WAL")  # kept in the file; readers beside a writer
     for step in missing:
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{step.sql}\nPRAGMA user_version = {step.version};\nCOMMIT;"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from dray.runtime import codec
 from dray.runtime.errors import InvalidInput, NotEditable
-from dray.runtime.models import Execution, Task
+from dray.runtime.models import Execution, Parameter, Task
 from dray.runtime.resources import Resources, check
 from dray.runtime.states import State
 from dray.runtime.store.contract import CloneRequest, TaskEdit
@@ -70,6 +70,23 @@ def merged_execution(execution: Execution, changes: Mapping[str, Any]) -> Execut
         return codec.from_json(Execution, {**current, **given})
     except ValueError as exc:
         raise InvalidInput(f"execution cannot be changed: {exc}", field="execution") from exc
+
+
+def handed_over(
+    task: Task, execution: Mapping[str, Any], parameters: Mapping[str, Parameter]
+) -> Task:
+    """``task`` with what its run captured before it moved itself to a queue.
+
+    Raises:
+        InvalidInput: a member that does not exist, or a value that cannot be used.
+    """
+    return checked(
+        replace(
+            task,
+            execution=merged_execution(task.execution, execution),
+            parameters={**task.parameters, **parameters},
+        )
+    )
 
 
 def cloned(source: Task, request: CloneRequest, new_id: str, owner: str) -> Task:
