@@ -21,6 +21,9 @@ from dray.runtime.subprocesses import Supervisor
 
 log = logging.getLogger("dray.agent")
 
+#: Ended attempts an agent remembers, so that an order that was given again runs nothing.
+REMEMBERED_RUNS = 256
+
 
 class AgentActor:
     """One slot (or, for services, several): Ray tracks what it holds, it runs what it is given.
@@ -36,7 +39,7 @@ class AgentActor:
         log_to(NodePaths(settings.cache).root / "logs", name)
         self._name = name
         self._settings = settings
-        #: {(task id, epoch): run}, every attempt this agent was ever given and not forgotten.
+        #: {(task id, epoch): run}, oldest first; ended ones stay for orders that come twice.
         self._runs: dict[tuple[str, int], AttemptRun] = {}
         self._ready = asyncio.Event()
         self._tasks: TaskGroup
@@ -58,14 +61,10 @@ class AgentActor:
         await self._ready.wait()
         key = (order.task.id, order.epoch)
         if key not in self._runs:
+            self._forget_oldest()
             self._runs[key] = AttemptRun(order, self._workshop)
             self._tasks.start_soon(self._runs[key].run, name=f"attempt {order.task.id[:8]}")
-        run = self._runs[key]
-        cause = await run.ended()
-        # The scheduler that asked has its answer once this returns; a restarted one reads the
-        # end from the store and does not ask again.
-        self._runs.pop(key, None)
-        return cause
+        return await self._runs[key].ended()
 
     async def stop(self, task_id: str, epoch: int, cause: Cause) -> None:
         """End an attempt; nothing happens when it is not here."""
@@ -76,6 +75,11 @@ class AgentActor:
     async def watch(self) -> None:
         """Never return: whoever awaits this hears from Ray at once when the agent is gone."""
         await asyncio.Event().wait()
+
+    def _forget_oldest(self) -> None:
+        ended = [key for key, run in self._runs.items() if run.is_over]
+        for key in ended[: max(0, len(ended) - REMEMBERED_RUNS)]:
+            del self._runs[key]
 
     async def _run(self) -> None:
         async with (

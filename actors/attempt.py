@@ -51,6 +51,11 @@ class AttemptRun:
         self._ended: asyncio.Future[Cause] = asyncio.get_running_loop().create_future()
         self._shipper: Shipper
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its end is known."""
+        return self._ended.done()
+
     def stop(self, cause: Cause) -> None:
         """Ask the attempt to end; the first cause that is given counts."""
         if self._stop_cause is not None:

@@ -32,10 +32,10 @@ def bring_up(settings: Settings, url: str, ray_address: str) -> int:
         gateway = handles.get_or_create(
             GatewayActor, ActorOptions(handles.GATEWAY, on_head=True), settings, url
         )
-        _await_health(gateway, handles.GATEWAY, settings)
         scheduler = handles.get_or_create(
             SchedulerActor, ActorOptions(handles.SCHEDULER, on_head=True), settings
         )
+        _await_health(gateway, handles.GATEWAY, settings)
         _await_health(scheduler, handles.SCHEDULER, settings)
         handles.get(gateway.ensure_queues.remote(QUEUES), ACTOR_TIMEOUT_S)
         warm = scheduler.warm_up.remote(AGENT_TIMEOUT_S)

@@ -103,7 +103,9 @@ class Fleet:
             node_id=wanted.node_id,
             resources=wanted.resources,
         )
-        handle = handles.get_or_create(AgentActor, options, record.name, self._settings)
+        handle = await asyncio.to_thread(
+            handles.get_or_create, AgentActor, options, record.name, self._settings
+        )
         self._enlist(Member(record, wanted.node_id, handle))
 
     async def adopt(self, record: AgentRecord) -> Member | None:
@@ -125,6 +127,11 @@ class Fleet:
         member.gone.set()
         await handles.gateway().remove_agent.remote(name)
         handles.kill(handles.agent_actor_name(name))
+
+    async def give_up(self, member: Member, evidence: str) -> None:
+        """End an agent that is in a state nobody knows."""
+        log.error("ending %s: %s", member.record.name, evidence)
+        await self._drop(member)
 
     def _enlist(self, member: Member) -> None:
         self._members[member.record.name] = member

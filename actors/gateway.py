@@ -77,7 +77,9 @@ class GatewayActor:
         self._token = tokens.read_or_create(self._home.token)
         self._hub = Hub()
         self._deltas: defaultdict[str, _Delta] = defaultdict(_Delta)
-        self._told = asyncio.Event()
+        #: Set by arrivals, which are told at once, and by whatever else there is to tell.
+        self._arrived = asyncio.Event()
+        self._left = asyncio.Event()
         self._queue_actors: dict[str, handles.Handle] = {}
         self._store = await Store.open(self._home, self._clock)
         self._store.subscribe(self._on_change)
@@ -95,8 +97,9 @@ class GatewayActor:
         """Create the queues that are missing, and an actor for each queue there is."""
         for name in names:
             await self._store.queues.ensure(name)
-        for queue in await self._store.queues.list():
-            await self._queue_actor(queue.name).ping.remote()
+        queues = await self._store.queues.list()
+        actors = await asyncio.gather(*(self._queue_actor(queue.name) for queue in queues))
+        await asyncio.gather(*(actor.ping.remote() for actor in actors))
 
     async def pending(self, queue: str, after: Key | None, limit: int) -> list[QueueEntry]:
         """Entries of a queue in order, for its actor."""
@@ -166,13 +169,16 @@ class GatewayActor:
             phase = f" ({head.phase})" if head.phase else ""
             return head.cause.message if head.cause else f"it is {head.state}{phase}"
         with anyio.move_on_after(5.0):
-            before = await self._queue_actor(head.queue).position.remote(task_id)
+            before = await (await self._queue_actor(head.queue)).position.remote(task_id)
             reason: str = await handles.scheduler().why.remote(task_id)
             return reason if not before else f"{reason} ({before} before it in {head.queue!r})"
         return "the scheduler does not answer; it is being restarted"
 
     async def queues_changed(self, queues: list[Queue]) -> None:
         """A queue was created or deleted (``api.Orchestrator``)."""
+        for gone in set(self._queue_actors) - {queue.name for queue in queues}:
+            del self._queue_actors[gone]
+            handles.kill(handles.queue_actor_name(gone))
         static = [queue.name for queue in queues if not queue.elastic]
         handles.scheduler().queues_changed.remote(static)
 
@@ -180,7 +186,7 @@ class GatewayActor:
         """Every actor of the control plane and how it is (``api.Orchestrator``)."""
         queues = await self._store.queues.list()
         actors = {"scheduler": handles.scheduler()}
-        actors |= {f"queue {queue.name}": self._queue_actor(queue.name) for queue in queues}
+        actors |= {f"queue {q.name}": await self._queue_actor(q.name) for q in queues}
         own = Component(handles.GATEWAY, "alive", handles.own_pid(), int(handles.own_restarts()))
         others = await asyncio.gather(*(_component(name, a) for name, a in actors.items()))
         return [own, *others]
@@ -215,7 +221,7 @@ class GatewayActor:
     async def _resync_queues(self) -> None:
         """What was told just before the last process died may not have arrived."""
         for queue in await self._store.queues.list():
-            self._queue_actor(queue.name).resync.remote()
+            (await self._queue_actor(queue.name)).resync.remote()
 
     async def _expire(self, attempt: OpenAttempt) -> None:
         change = await self._apply_if_current(attempt.task_id, LoseContact(attempt.epoch))
@@ -251,11 +257,13 @@ class GatewayActor:
         self._hub.publish(after.task_id)
         if before.state is State.PENDING and after.state is not State.PENDING:
             self._deltas[before.queue].removed.append(before.task_id)
+            self._left.set()
             if after.state is not State.RUNNING:
                 handles.scheduler().withdraw.remote([before.task_id])
         if change.entry is not None:
             self._deltas[change.entry.queue].added.append(change.entry)
-            self._told.set()
+            self._arrived.set()
+            self._left.set()
         asked = after.phase is Phase.STOPPING and before.phase is not Phase.STOPPING
         if asked and after.cause is not None:
             agent = handles.find(handles.agent_actor_name(after.agent))
@@ -265,17 +273,22 @@ class GatewayActor:
     async def _tell_queues(self) -> None:
         """Tell queue actors what came and went: arrivals at once, removals gathered."""
         while True:
-            with anyio.move_on_after(REMOVALS_S if self._deltas else None):
-                await self._told.wait()
-            self._told.clear()
+            await self._left.wait()
+            with anyio.move_on_after(REMOVALS_S):
+                await self._arrived.wait()
+            self._arrived.clear()
+            self._left.clear()
             deltas, self._deltas = self._deltas, defaultdict(_Delta)
             for queue, delta in deltas.items():
-                self._queue_actor(queue).changed.remote(delta.added, delta.removed)
+                actor = await self._queue_actor(queue)
+                actor.changed.remote(delta.added, delta.removed)
 
-    def _queue_actor(self, queue: str) -> handles.Handle:
+    async def _queue_actor(self, queue: str) -> handles.Handle:
         if queue not in self._queue_actors:
             options = ActorOptions(name=handles.queue_actor_name(queue), on_head=True)
-            self._queue_actors[queue] = handles.get_or_create(QueueActor, options, queue)
+            self._queue_actors[queue] = await asyncio.to_thread(
+                handles.get_or_create, QueueActor, options, queue
+            )
         return self._queue_actors[queue]
 
 

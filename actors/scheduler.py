@@ -210,6 +210,11 @@ class SchedulerActor:
                     return
                 except handles.ActorTrouble:
                     await anyio.sleep(0.2)
+                except handles.CallFailed as exc:
+                    # A fault of ours in the agent. Its death is what proves the attempt dead.
+                    await self._fleet.give_up(member, str(exc))
+                    await self._prove_dead(order, "its agent failed and was ended")
+                    return
         finally:
             member.running.discard((order.task.id, order.epoch))
             member.idle_since = self._clock.monotonic()

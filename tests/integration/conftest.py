@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from dray.runtime.errors import ServerUnreachable
 from dray.runtime.models import Execution, Parameter, Task
 from dray.runtime.paths import HomePaths
 from dray.runtime.snapshots import FileEntry, encode_manifest
 from dray.runtime.states import State
 from dray.sdk.client import Client
+from tests.waiting import wait_until
 
 #: What ``wait`` gives a task that builds nothing: a loaded machine may need most of it.
 PATIENCE_S = 60.0
@@ -73,9 +75,21 @@ class Cluster:
 
     def finished(self, task: Task) -> Task:
         """The task once it has come to an end."""
+        self.await_server()
         ended = self.client.wait(task.id, timeout=PATIENCE_S)
         assert ended.state in (State.COMPLETED, State.FAILED, State.ABORTED), ended
         return ended
+
+    def await_server(self) -> None:
+        """Return when the server answers, which after a restart takes some seconds."""
+
+        def answers() -> bool:
+            try:
+                return bool(self.client.server_info())
+            except ServerUnreachable:
+                return False
+
+        wait_until(answers)
 
     def console(self, task: Task, stream: str = "stdout") -> str:
         """Everything of one stream, over all attempts."""
