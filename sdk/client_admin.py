@@ -16,9 +16,10 @@ class AdminCalls:
 
     _http: Transport
 
-    def create_queue(self, name: str) -> Queue:
-        """A new queue."""
-        return from_json(Queue, self._create("/queues", {"name": name}))
+    def create_queue(self, name: str, *, elastic: bool = True) -> Queue:
+        """A new queue; for one that is not ``elastic``, no agents are made as needed."""
+        body = {"name": name, "elastic": elastic}
+        return from_json(Queue, self._create("/queues", body))
 
     def get_queue(self, name: str) -> Queue:
         """A queue with how many tasks wait in it and whether it is served."""

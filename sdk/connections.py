@@ -8,6 +8,7 @@ import selectors
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,8 @@ class Pool:
         #: [(monotonic time it became idle, connection)]; the latest last
         self._idle: list[tuple[float, http.client.HTTPConnection]] = []
         self._pid = os.getpid()
+        # A client that is let go without `close` leaves no connection behind.
+        weakref.finalize(self, _close_all, self._idle)
 
     def take(self, *, fresh: bool) -> tuple[http.client.HTTPConnection, bool]:
         """A connection and whether it has been used before; ``fresh`` forbids that."""
@@ -76,9 +79,7 @@ class Pool:
     def close(self) -> None:
         """Close every idle connection."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for _, connection in idle:
-            connection.close()
+            _close_all(self._idle)
 
     def _new(self) -> http.client.HTTPConnection:
         if self._tls is not None:
@@ -98,9 +99,7 @@ class Pool:
         # a descriptor leaves the parent's connection open.
         if self._pid != os.getpid():
             self._pid = os.getpid()
-            for _, connection in self._idle:
-                connection.close()
-            self._idle = []
+            _close_all(self._idle)
 
 
 class Answer:
@@ -236,6 +235,12 @@ def _send(connection: http.client.HTTPConnection, request: Request) -> None:
         connection.request(
             request.method, request.target, body=request.body, headers=request.headers
         )
+
+
+def _close_all(idle: list[tuple[float, http.client.HTTPConnection]]) -> None:
+    while idle:
+        _, connection = idle.pop()
+        connection.close()
 
 
 def _has_input(connection: http.client.HTTPConnection) -> bool:
