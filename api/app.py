@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
@@ -35,6 +35,26 @@ from dray.runtime.clock import Clock, SystemClock
 from dray.runtime.config import Settings
 from dray.runtime.store import Store
 
+#: Every route of the API; each has a rule of ``auth``, or is open to all. They are handed to
+#: FastAPI as they are: including routers in one another would build each route anew.
+ROUTES = tuple(
+    route
+    for module in (
+        health,
+        tasks,
+        task_actions,
+        attempts,
+        console,
+        results,
+        artifacts,
+        blobs,
+        queues,
+        agents,
+        projects,
+        server,
+    )
+    for route in module.router.routes
+)
 _WEB = Path(__file__).parent / "web"
 _DESCRIPTION = """
 Experiments, their attempts, queues, results. Every call but the health checks carries
@@ -66,6 +86,7 @@ def create_app(
     """
     own_clock = clock or SystemClock()
     app = FastAPI(
+        routes=list(ROUTES),
         title="Dray",
         version=__version__,
         description=_DESCRIPTION,
@@ -87,8 +108,6 @@ def create_app(
     )
     store.subscribe(lambda change: hub.publish(change.after.task_id))
     problems.install(app)
-    app.include_router(health.router)
-    app.include_router(_api())
     app.mount("/web", StaticFiles(directory=_WEB))
     app.add_route("/", _page, include_in_schema=False)
     return app
@@ -104,27 +123,8 @@ def _middleware(settings: Settings, token: str) -> list[Middleware]:
     return stack
 
 
-def _api() -> APIRouter:
-    api = APIRouter(prefix=middleware.API_PREFIX)
-    for module in (
-        tasks,
-        task_actions,
-        attempts,
-        console,
-        results,
-        artifacts,
-        blobs,
-        queues,
-        agents,
-        projects,
-        server,
-    ):
-        api.include_router(module.router)
-    return api
-
-
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     yield
     app.state.context.hub.close()
 

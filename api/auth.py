@@ -17,10 +17,6 @@ from dray.runtime import ids, tokens
 from dray.runtime.errors import Forbidden, StaleEpoch, Unauthorized
 from dray.runtime.store import By
 
-#: What is served to anybody: health, the page's own files, and the API's description.
-_OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
-PAGE_PREFIX = "/web/"
-
 
 @dataclass(frozen=True)
 class Principal:
@@ -40,11 +36,6 @@ class Principal:
     def is_admin(self) -> bool:
         """Whether it holds the server's own token."""
         return self.task_id == ""
-
-
-def is_open(path: str) -> bool:
-    """Whether ``path`` is served without a token."""
-    return path in _OPEN_PATHS or path.startswith(PAGE_PREFIX)
 
 
 def authenticate(header: str | None, token: str) -> Principal:

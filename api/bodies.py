@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 from fastapi import Body
 from pydantic import BeforeValidator, ConfigDict
 
+from dray.runtime.errors import InvalidInput
 from dray.runtime.models import ConfigObject, Execution, Parameter, Policy, Task, TaskType
 from dray.runtime.states import Event
 from dray.runtime.store.contract import CloneRequest, TaskEdit
@@ -45,8 +46,9 @@ class NewTask:
 
     def task(self, id: str) -> Task:
         """A draft with these members."""
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Task(**{**given, "id": id})
+        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        given["id"] = id
+        return Task(**given)
 
 
 _SERVERS_MEMBERS = {f.name for f in fields(Task)} - {f.name for f in fields(NewTask)}
@@ -54,10 +56,12 @@ _SERVERS_MEMBERS = {f.name for f in fields(Task)} - {f.name for f in fields(NewT
 
 def _without_servers_members(body: Any) -> Any:
     """A task as it was read may be sent back as a new one: what the server says is left out."""
-    if not isinstance(body, dict):
-        return body
-    members = cast("dict[str, Any]", body)
-    return {name: value for name, value in members.items() if name not in _SERVERS_MEMBERS}
+    left = {n: value for n, value in _members(body).items() if n not in _SERVERS_MEMBERS}
+    return left if isinstance(body, dict) else body
+
+
+def _members(body: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -209,11 +213,11 @@ def _known_members(kind: type[Any]) -> BeforeValidator:
     names = {f.name for f in fields(kind)}
 
     def check(body: Any) -> Any:
-        unknown = (
-            sorted(set(cast("dict[str, Any]", body)) - names) if isinstance(body, dict) else []
-        )
-        if unknown:
-            raise ValueError(f"unknown member {unknown[0]!r}; there are {', '.join(sorted(names))}")
+        for name in sorted(set(_members(body)) - names):
+            raise InvalidInput(
+                f"there is no member {name!r} to set; there are {', '.join(sorted(names))}",
+                field=name,
+            )
         return body
 
     return BeforeValidator(check)
@@ -223,3 +227,9 @@ NewTaskBody = Annotated[NewTask, BeforeValidator(_without_servers_members), Body
 EditBody = Annotated[TaskEdit, _known_members(TaskEdit), Body()]
 CloneBody = Annotated[CloneRequest, _known_members(CloneRequest), Body()]
 OptionalAbort = Annotated[AbortBody | None, Body()]
+
+
+def raw(media_type: str) -> dict[str, Any]:
+    """How the API's description tells of a body that a route reads by itself."""
+    content: dict[str, Any] = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {"requestBody": {"content": content, "required": True}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import anyio
@@ -70,7 +70,7 @@ class Hub:
                 watcher.wake()
 
     @contextmanager
-    def watch(self, task_id: str, *, console: bool = False) -> Iterator[Watcher]:
+    def watch(self, task_id: str, *, console: bool = False) -> Generator[Watcher]:
         """A watcher of one task, of its console too where asked."""
         watcher = Watcher(console=console)
         if self._closed:

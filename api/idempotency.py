@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -32,6 +32,11 @@ class Idempotency:
         #: Keys being worked on and how many want each: {key: (lock, n)}.
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
+    @property
+    def n_busy(self) -> int:
+        """How many keys are being worked on."""
+        return len(self._locks)
+
     async def answer(
         self, key: str, fingerprint: str, status: int, make: Callable[[], Awaitable[Any]]
     ) -> Response:
@@ -54,7 +59,7 @@ class Idempotency:
         return Response(known.body, known.status, {REPLAYED: "true"}, media_type="application/json")
 
     @asynccontextmanager
-    async def _alone(self, key: str) -> AsyncIterator[None]:
+    async def _alone(self, key: str) -> AsyncGenerator[None]:
         lock, n = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, n + 1)
         try:

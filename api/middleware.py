@@ -11,7 +11,7 @@ import re
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dray.api import auth, problems
+from dray.api import addresses, auth, problems
 from dray.runtime import ids
 from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError, Forbidden, InvalidInput
@@ -21,7 +21,6 @@ BODY_LIMIT_BYTES = 4 << 20
 #: A request id of the caller's is taken over when it looks like one.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-API_PREFIX = "/api/v1"
 #: The page may load its own files and talk to its own server, and nothing else.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -45,7 +44,7 @@ class Envelope:
         asked = Headers(scope=scope).get("x-request-id", "")
         request_id = asked if _REQUEST_ID.fullmatch(asked) else ids.new_id()
         scope.setdefault("state", {})["request_id"] = request_id
-        is_page = scope["path"] == "/" or scope["path"].startswith(auth.PAGE_PREFIX)
+        is_page = addresses.is_page(scope["path"])
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -111,7 +110,7 @@ class TokenRequired:
         if scope["type"] == "websocket":  # none is served; close it before it is accepted
             await send({"type": "websocket.close", "code": 1008})
             return
-        if scope["type"] == "http" and not auth.is_open(scope["path"]):
+        if scope["type"] == "http" and not addresses.is_open(scope["path"]):
             try:
                 header = Headers(scope=scope).get("authorization")
                 scope["state"]["principal"] = auth.authenticate(header, self._token)
@@ -158,7 +157,7 @@ class BodyLimit:
 
 def body_limit(path: str, settings: Settings) -> int:
     """The largest body, in bytes, that the address ``path`` takes."""
-    if path.startswith(f"{API_PREFIX}/blobs/"):
+    if path.startswith(f"{addresses.API_PREFIX}/blobs/"):
         return settings.upload_limit_bytes
     if path.endswith("/frames"):
         return settings.frame_limit_bytes

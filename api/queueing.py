@@ -31,8 +31,5 @@ async def enqueued(context: Context, task: Task) -> Enqueued:
     queue = await context.store.queues.get(task.queue)
     if queue.served:
         return Enqueued(task)
-    warning = (
-        f"no agent serves queue {queue.name!r}; the task waits until one is started: "
-        f"dray agent start --queue {queue.name}"
-    )
+    warning = f"no agent serves queue {queue.name!r}; the task waits until one does"
     return Enqueued(task, queue_served=False, warning=warning)

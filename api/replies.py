@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 from starlette.responses import Response
@@ -17,7 +17,8 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 def to_json_bytes(value: Any) -> bytes:
     """A dataclass of ours as JSON, as FastAPI would write it."""
-    return _adapter(type(value)).dump_json(value)
+    kind = cast("type[Any]", type(value))
+    return _adapter(kind).dump_json(value)
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

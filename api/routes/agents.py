@@ -5,12 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from dray.api import auth
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
 from dray.api.paging import whole
 from dray.runtime.answers import Page
 from dray.runtime.models import AgentRecord
 
-router = APIRouter(prefix="/agents", tags=["agents"], dependencies=[auth.READS])
+router = APIRouter(prefix=f"{API_PREFIX}/agents", tags=["agents"], dependencies=[auth.READS])
 
 
 @router.get("")

@@ -6,13 +6,16 @@ from fastapi import APIRouter
 from starlette.responses import FileResponse
 
 from dray.api import auth
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
 from dray.api.paging import whole
 from dray.runtime.answers import Page
 from dray.runtime.errors import NotFound
 from dray.runtime.models import Artifact
 
-router = APIRouter(prefix="/tasks/{id}/artifacts", tags=["artifacts"], dependencies=[auth.READS])
+router = APIRouter(
+    prefix=f"{API_PREFIX}/tasks/{{id}}/artifacts", tags=["artifacts"], dependencies=[auth.READS]
+)
 
 
 @router.get("")

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from dray.api import auth, bodies, queueing
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Context, Ctx
 from dray.api.replies import json_reply
 from dray.runtime import records, tokens
@@ -14,8 +15,8 @@ from dray.runtime.machine import Head
 from dray.runtime.models import StreamReceipt
 from dray.runtime.states import Phase
 
-router = APIRouter(prefix="/tasks/{id}", tags=["attempts"])
-_FRAME_BODY = {"requestBody": {"content": {records.FRAME_TYPE: {}}, "required": True}}
+router = APIRouter(prefix=f"{API_PREFIX}/tasks/{{id}}", tags=["attempts"])
+_FRAME_BODY = bodies.raw(records.FRAME_TYPE)
 
 
 @router.post("/start")
@@ -79,7 +80,8 @@ async def renew(
             if left <= 0 or not await watcher.wait(left):
                 break
             head = await _renewed(context, task_id, epoch)
-    offsets = await context.store.results.offsets(task_id, epoch)
+    found = await context.store.results.offsets(task_id, epoch)
+    offsets = {stream: found.get(stream, 0) for stream in records.STREAMS}
     stop = head.cause if _is_stopping(head) else None
     ttl_s = context.settings.lease_ttl_s
     return json_reply(FrameReply(offsets, head.phase, stop, ttl_s, head.state))

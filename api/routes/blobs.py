@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from dray.api import auth, bodies
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
 
-router = APIRouter(prefix="/blobs", tags=["blobs"])
-_RAW_BODY = {"requestBody": {"content": {"application/octet-stream": {}}, "required": True}}
+#: Network blocks are small, and each write is a trip to a thread.
+_WRITE_BYTES = 1 << 20
+
+router = APIRouter(prefix=f"{API_PREFIX}/blobs", tags=["blobs"])
+_RAW_BODY = bodies.raw("application/octet-stream")
 
 
 @router.post("/missing")
@@ -24,7 +30,7 @@ async def put_blob(request: Request, sha256: str, context: Ctx, by: auth.Creator
     """Store the body; it is written to disk as it arrives, and kept when its hash is right."""
     _ = by
     async with context.store.blobs.writer(sha256) as writer:
-        async for block in request.stream():
+        async for block in _gathered(request.stream()):
             await writer.write(block)
     return Response(status_code=201)
 
@@ -38,3 +44,13 @@ async def get_blob(sha256: str, context: Ctx) -> FileResponse:
         filename=sha256,
         content_disposition_type="attachment",
     )
+
+
+async def _gathered(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    gathered = bytearray()
+    async for block in blocks:
+        gathered += block
+        if len(gathered) >= _WRITE_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)

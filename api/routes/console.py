@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from dray.api import auth, sse
+from dray.api.addresses import API_PREFIX
 from dray.api.byte_ranges import RangeResponse
 from dray.api.context import Ctx
 from dray.api.replies import json_reply
@@ -20,7 +21,9 @@ from dray.runtime.states import is_terminal
 DEFAULT_LIMIT_BYTES = 256 << 10
 LIMIT_BYTES = 4 << 20
 
-router = APIRouter(prefix="/tasks/{id}/console", tags=["console"], dependencies=[auth.READS])
+router = APIRouter(
+    prefix=f"{API_PREFIX}/tasks/{{id}}/console", tags=["console"], dependencies=[auth.READS]
+)
 Stream = Literal["stdout", "stderr", "prepare"]
 
 
@@ -59,7 +62,7 @@ async def raw(
     if epoch is None:
         head = await context.store.tasks.head(task_id)
         epoch = head.epoch
-    stored = await context.store.results.raw(task_id, epoch, stream)
+    stored = await context.store.console.raw(task_id, epoch, stream)
     return RangeResponse(stored.path, stored.n_bytes, range)
 
 

@@ -6,13 +6,14 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from dray.api import auth, bodies, paging
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
 from dray.api.idempotency import OnceOnly
 from dray.api.paging import Paged
 from dray.runtime.answers import Page
 from dray.runtime.models import Project
 
-router = APIRouter(prefix="/projects", tags=["projects"])
+router = APIRouter(prefix=f"{API_PREFIX}/projects", tags=["projects"])
 
 
 @router.get("", dependencies=[auth.READS])

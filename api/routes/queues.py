@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from dray.api import auth, bodies, paging
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
 from dray.api.idempotency import OnceOnly
 from dray.api.paging import Paged, whole
 from dray.runtime.answers import Page
 from dray.runtime.models import Queue, QueueEntry
 
-router = APIRouter(prefix="/queues", tags=["queues"])
+router = APIRouter(prefix=f"{API_PREFIX}/queues", tags=["queues"])
 
 
 @router.get("", dependencies=[auth.READS])

@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dray.api import auth
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
 from dray.api.paging import whole
 from dray.runtime.answers import Page
 from dray.runtime.store.contract import Plot, ScalarSeries
 
-router = APIRouter(prefix="/tasks/{id}", tags=["results"], dependencies=[auth.READS])
+router = APIRouter(prefix=f"{API_PREFIX}/tasks/{{id}}", tags=["results"], dependencies=[auth.READS])
 
 
 @router.get("/scalars")

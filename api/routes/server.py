@@ -6,10 +6,11 @@ from fastapi import APIRouter
 
 from dray import __version__
 from dray.api import auth
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
 from dray.runtime.answers import ServerInfo
 
-router = APIRouter(prefix="/server", tags=["server"], dependencies=[auth.READS])
+router = APIRouter(prefix=f"{API_PREFIX}/server", tags=["server"], dependencies=[auth.READS])
 
 
 @router.get("")

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dray.api import auth, bodies, queueing
+from dray.api.addresses import API_PREFIX
 from dray.api.context import Context, Ctx
 from dray.runtime import causes, machine
 from dray.runtime.answers import Enqueued
@@ -19,7 +20,7 @@ from dray.runtime.store import By
 #: Longest a request waits for a state; proxies give up on a silent connection after a minute.
 WAIT_LIMIT_S = 55.0
 
-router = APIRouter(prefix="/tasks/{id}", tags=["task actions"])
+router = APIRouter(prefix=f"{API_PREFIX}/tasks/{{id}}", tags=["task actions"])
 
 
 @router.post("/enqueue")

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from dray.api import auth, bodies
-from dray.api.context import Ctx
+from dray.api.addresses import API_PREFIX
+from dray.api.context import Context, Ctx
 from dray.api.idempotency import OnceOnly
 from dray.api.paging import Paged, whole
 from dray.runtime import ids
@@ -18,7 +19,7 @@ from dray.runtime.models import Attempt, AuditEntry, Task, TaskType
 from dray.runtime.states import State, is_terminal
 from dray.runtime.store.contract import TaskQuery
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix=f"{API_PREFIX}/tasks", tags=["tasks"])
 
 
 @router.post("", status_code=201, response_model=Task)
@@ -28,9 +29,10 @@ async def create_task(
     """Make a draft. Give an `id` or an `Idempotency-Key` to repeat the call safely."""
 
     async def make() -> Task:
-        return await context.store.tasks.create(
-            body.task(body.id or once.new_id or ids.new_id()), by
-        )
+        if made := await _made_before(context, once.new_id):
+            return made
+        new_id = body.id or once.new_id or ids.new_id()
+        return await context.store.tasks.create(body.task(new_id), by)
 
     return await once(201, make)
 
@@ -108,9 +110,11 @@ async def clone_task(
     body: bodies.CloneBody, context: Ctx, task_id: auth.TaskId, by: auth.Creator, once: OnceOnly
 ) -> Response:
     """Make a draft with a task's code, parameters and settings, without its outputs."""
-    new_id = body.id or once.new_id or ids.new_id()
 
     async def make() -> Task:
+        if made := await _made_before(context, once.new_id):
+            return made
+        new_id = body.id or once.new_id or ids.new_id()
         return await context.store.tasks.clone(task_id, replace(body, id=new_id), by)
 
     return await once(201, make)
@@ -139,3 +143,9 @@ async def history(context: Ctx, task_id: auth.TaskId, paged: Paged) -> Page[Audi
 async def attempts(context: Ctx, task_id: auth.TaskId) -> Page[Attempt]:
     """Every go at running the task, first first."""
     return whole(await context.store.attempts.list(task_id))
+
+
+async def _made_before(context: Context, id: str) -> Task | None:
+    """What a request with the same key made before the server died and its answer was lost."""
+    found = await context.store.tasks.heads([id]) if id else {}
+    return await context.store.tasks.get(id) if found else None

@@ -1,0 +1,1 @@
+"""The HTTP layer against a real store, in process and over real sockets."""

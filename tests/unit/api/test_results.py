@@ -1,0 +1,109 @@
+"""Scalars, plots, artifacts and blobs over HTTP."""
+
+import hashlib
+
+import pytest
+
+from dray.runtime.models import Artifact
+from dray.runtime.records import Chunk, Frame, encode_record
+from tests.unit.api.conftest import Api
+
+
+def scalar(i: int, v: float) -> bytes:
+    return encode_record("scalar", float(i), title="loss", series="train", i=i, v=v)
+
+
+async def test_scalars_are_thinned_to_what_was_asked_for(api: Api) -> None:
+    task = await api.running()
+    data = b"".join(scalar(i, float(i % 7)) for i in range(500))
+    assert (await api.send(task.id, Frame([Chunk("records", 0, data)]))).is_success
+    whole = (await api.admin.get(f"/tasks/{task.id}/scalars")).json()["loss"]["train"]
+    assert (len(whole["iterations"]), len(whole["values"]), len(whole["times"])) == (500,) * 3
+    params = {"max_points": 20, "title": "loss", "series": "train"}
+    thin = (await api.admin.get(f"/tasks/{task.id}/scalars", params=params)).json()
+    assert len(thin["loss"]["train"]["values"]) <= 20
+    assert max(thin["loss"]["train"]["values"]) == 6.0
+    other = await api.admin.get(f"/tasks/{task.id}/scalars", params={"title": "accuracy"})
+    assert other.json() == {}
+
+
+async def test_a_value_that_is_no_number_breaks_no_reader(api: Api) -> None:
+    task = await api.running()
+    data = scalar(1, 1.0) + scalar(2, float("nan")) + scalar(3, float("inf"))
+    assert (await api.send(task.id, Frame([Chunk("records", 0, data)]))).is_success
+    answer = await api.admin.get(f"/tasks/{task.id}/scalars")
+    assert answer.json()["loss"]["train"]["values"] == [1.0, None, None]
+    assert "NaN" not in answer.text
+    read = (await api.admin.get(f"/tasks/{task.id}")).json()
+    assert read["metrics"]["loss"]["train"]["last"] == 1.0
+
+
+async def test_plots_are_listed(api: Api) -> None:
+    task = await api.running()
+    table = {"columns": ["a"], "rows": [[1]]}
+    record = encode_record("plot", 1.0, title="t", series="s", i=0, type="table", data=table)
+    await api.send(task.id, Frame([Chunk("records", 0, record)]))
+    (plot,) = (await api.admin.get(f"/tasks/{task.id}/plots")).json()["items"]
+    assert (plot["title"], plot["type"], plot["data"]) == ("t", "table", table)
+
+
+async def test_an_artifact_comes_as_a_download_only(api: Api) -> None:
+    task = await api.draft()
+    page = b"<script>alert(1)</script>"
+    sha256 = await api.store.blobs.put(page)
+    name = 'models/we"ird ü'
+    await api.store.artifacts.put(
+        task.id, Artifact(name, "file", filename="page.html", sha256=sha256, n_bytes=len(page))
+    )
+    (artifact,) = (await api.admin.get(f"/tasks/{task.id}/artifacts")).json()["items"]
+    at = f"/tasks/{task.id}/artifacts/models%2Fwe%22ird%20%C3%BC"
+    assert (await api.admin.get(at)).json() == artifact
+    content = await api.admin.get(f"{at}/content")
+    assert content.content == page
+    assert content.headers["content-type"] == "application/octet-stream"
+    assert content.headers["content-disposition"] == 'attachment; filename="page.html"'
+    assert content.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in content.headers["content-security-policy"]
+    part = await api.admin.get(f"{at}/content", headers={"Range": "bytes=1-6"})
+    assert (part.status_code, part.content) == (206, b"script")
+
+
+async def test_an_artifact_that_is_elsewhere_or_nowhere_is_not_found(api: Api) -> None:
+    task = await api.draft()
+    await api.store.artifacts.put(task.id, Artifact("far", "uri", uri="s3://bucket/x"))
+    far = await api.admin.get(f"/tasks/{task.id}/artifacts/far/content")
+    assert (far.status_code, far.json()["uri"]) == (404, "s3://bucket/x")
+    for path in ("none", "none/content"):
+        answer = await api.admin.get(f"/tasks/{task.id}/artifacts/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_a_blob_is_kept_under_its_hash(api: Api) -> None:
+    data = bytes(range(256)) * 8192
+    sha256, absent = hashlib.sha256(data).hexdigest(), "0" * 64
+    asked = {"sha256": [sha256, absent]}
+    missing = await api.admin.post("/blobs/missing", json=asked)
+    assert missing.json() == {"missing": [sha256, absent]}
+    for _ in range(2):
+        assert (await api.admin.put(f"/blobs/{sha256}", content=data)).status_code == 201
+    assert (await api.admin.post("/blobs/missing", json=asked)).json() == {"missing": [absent]}
+    assert (await api.admin.get(f"/blobs/{sha256}")).content == data
+    part = await api.admin.get(f"/blobs/{sha256}", headers={"Range": "bytes=-2"})
+    assert (part.status_code, part.content) == (206, data[-2:])
+    assert (await api.admin.get(f"/blobs/{absent}")).status_code == 404
+
+
+async def test_a_blob_with_another_hash_is_refused_and_not_kept(api: Api) -> None:
+    sha256 = hashlib.sha256(b"announced").hexdigest()
+    answer = await api.admin.put(f"/blobs/{sha256}", content=b"sent")
+    assert (answer.status_code, answer.json()["field"]) == (422, "sha256")
+    assert await api.store.blobs.missing([sha256]) == [sha256]
+
+
+@pytest.mark.parametrize("sha256", ["x", "AB" * 32, "..%2F..%2Fetc%2Fpasswd", "0" * 63])
+async def test_what_is_no_hash_is_refused(api: Api, sha256: str) -> None:
+    for method in ("GET", "PUT"):
+        answer = await api.admin.request(method, f"/blobs/{sha256}", content=b"")
+        assert answer.status_code in (404, 405, 422)
+    listed = await api.admin.post("/blobs/missing", json={"sha256": [sha256]})
+    assert listed.status_code == 422
