@@ -93,14 +93,12 @@ def _engine() -> ModuleType:
     Raises:
         InvalidInput: it is not installed here.
     """
-    try:
-        from dray.actors import cluster
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.startswith("dray"):
-            raise
-        raise InvalidInput(
-            f"this needs the package {exc.name}: run pip install 'dray[cluster]'", field="command"
-        ) from exc
+    from importlib.util import find_spec
+
+    if find_spec("ray") is None:
+        raise InvalidInput("this needs Ray: run pip install 'dray[cluster]'", field="command")
+    from dray.actors import cluster
+
     return cluster
 
 

@@ -24,16 +24,19 @@ def print_console(session: Session, task: Task, *, prepare: bool, tail_bytes: in
     """Print what is stored of a console.
 
     Args:
+        session: where to.
+        task: whose.
         prepare: with the log of preparing source and environment; a task that failed there has
             nothing else, so it is shown anyway.
         tail_bytes: the last so many bytes only.
     """
     shown = prepare or failed_in_preparing(task)
-    page = session.client.console(task.id, tail_bytes=tail_bytes, limit_bytes=_PAGE_BYTES)
-    while True:
+    if tail_bytes is not None:
+        _print_tail(session, task, tail_bytes, prepare=shown)
+        return
+    page = session.client.console(task.id, limit_bytes=_PAGE_BYTES)
+    while page.pieces:
         _print(session, page.pieces, prepare=shown)
-        if not page.pieces:
-            return
         page = session.client.console(task.id, after=page.next, limit_bytes=_PAGE_BYTES)
 
 
@@ -91,13 +94,32 @@ def has_failed(task: Task) -> bool:
     return task.state in (State.FAILED, State.ABORTED)
 
 
-def _print(session: Session, pieces: Iterable[ConsolePiece], *, prepare: bool) -> None:
-    from dray.runtime.records import PREPARE
+def _print_tail(session: Session, task: Task, n_bytes: int, *, prepare: bool) -> None:
+    pieces = session.client.console(task.id, tail_bytes=n_bytes).pieces
+    if session.out.as_json:
+        _print(session, pieces, prepare=prepare)
+        return
+    # The server answers in whole pieces.
+    session.out.raw(
+        b"".join(_bytes_of(p) for p in pieces if prepare or not _prepares(p))[-n_bytes:]
+    )
 
+
+def _print(session: Session, pieces: Iterable[ConsolePiece], *, prepare: bool) -> None:
     for piece in pieces:
-        if piece.stream == PREPARE and not prepare:
+        if _prepares(piece) and not prepare:
             continue
         if session.out.as_json:
             session.out.json(piece)
         else:
-            session.out.raw(piece.text.encode("utf-8", "surrogateescape"))
+            session.out.raw(_bytes_of(piece))
+
+
+def _prepares(piece: ConsolePiece) -> bool:
+    from dray.runtime.records import PREPARE
+
+    return piece.stream == PREPARE
+
+
+def _bytes_of(piece: ConsolePiece) -> bytes:
+    return piece.text.encode("utf-8", "surrogateescape")

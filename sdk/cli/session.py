@@ -55,6 +55,11 @@ class Session:
 
         return Client.from_settings(self.settings)
 
+    def close(self) -> None:
+        """Hang up, if anybody was called."""
+        if "client" in self.__dict__:
+            self.client.close()
+
 
 _COMMON: dict[str, tuple[Any, Any]] = {
     "json_": (
@@ -92,7 +97,11 @@ def verb(app: typer.Typer, name: str, **settings: Any) -> Callable[[F], F]:
             flags = {"url": common["url_"], "home": common["home_"]}
             for key, kind in bundles.items():
                 given[key] = kind(**{f.name: given.pop(f.name) for f in fields(kind)})
-            function(Session(Output(as_json=common["json_"]), flags), **given)
+            session = Session(Output(as_json=common["json_"]), flags)
+            try:
+                function(session, **given)
+            finally:
+                session.close()
 
         # Typer reads both; the first parameter is ours and must not become an argument.
         parameters = [q for p in own for q in _spread(p)] + [

@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
+import dray
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("runtime", "envbuilder", "sdk", "api", "actors", "examples", "src/dray")
 
 #: Everything of ``runtime`` but the store, which the gateway alone opens.
 RUNTIME = ("dray.runtime", "-dray.runtime.store")
+#: What users see.
+FACADE = tuple(f"dray.{name}" for name in dray.__all__)
+#: Anybody's: the package itself, where it lies and its version.
+PACKAGE = ("dray", "dray.__version__")
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ RULES = (
     Rule("runtime/subprocesses.py", RUNTIME, lazily=("psutil",)),
     Rule("runtime/store", ("dray.runtime",), ("aiosqlite",)),
     Rule("envbuilder", (*RUNTIME, "dray.envbuilder")),
+    Rule("envbuilder/uvtool.py", (*RUNTIME, "dray.envbuilder"), lazily=("uv",)),
     Rule("envbuilder/source.py", (*RUNTIME, "dray.envbuilder"), lazily=("git",)),
     Rule(
         "sdk",
@@ -51,7 +58,7 @@ RULES = (
     Rule("api", ("dray.runtime", "dray.api"), ("fastapi", "pydantic", "starlette", "anyio")),
     Rule(
         "actors",
-        ("dray", "dray.runtime", "dray.envbuilder", "dray.api", "dray.actors"),
+        ("dray.runtime", "dray.envbuilder", "dray.api", "dray.actors"),
         ("anyio",),
     ),
     Rule("actors/handles.py", ("dray.runtime", "dray.actors"), ("ray",)),
@@ -65,7 +72,7 @@ RULES = (
     ),
     Rule("actors/preparation.py", ("dray.envbuilder", "dray.actors", "dray.sdk.client")),
     Rule("actors/workshop.py", ("dray.runtime", "dray.sdk.client")),
-    Rule("examples", ("dray",), ("numpy", "sklearn", "data")),
+    Rule("examples", FACADE, ("numpy", "sklearn", "data")),
     Rule("src/dray/__init__.py", (), lazily=(*RUNTIME, "dray.sdk", "-dray.sdk.cli")),
     Rule("src/dray/__main__.py", ("dray.sdk.cli.main",)),
 )
@@ -124,7 +131,7 @@ def is_allowed(rule: Rule, found: Import) -> bool:
     top = found.module.split(".")[0]
     if top in sys.stdlib_module_names:
         return True
-    if covers((*rule.dray, *rule.outside), found.module):
+    if found.module in PACKAGE or covers((*rule.dray, *rule.outside), found.module):
         return True
     return found.is_lazy and covers(rule.lazily, found.module)
 
