@@ -58,7 +58,7 @@ def test_task_init_attaches_and_stored_parameters_win(cluster: Cluster) -> None:
         "parser = argparse.ArgumentParser()\n"
         "parser.add_argument('--lr', type=float, default=0.1)\n"
         "args = parser.parse_args()\n"
-        "task.get_logger().report_scalar('loss', 'train', 1, args.lr)\n"
+        "task.get_logger().report_scalar('loss', 'train', value=args.lr, iteration=1)\n"
         "print(args.lr)\n"
     )
     ended = cluster.finished(cluster.submit(source, parameters={"Args/lr": Parameter("0.5")}))
