@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
+from dray.envbuilder import portrait
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.process import run_tool
 from dray.envbuilder.surroundings import agent_variables, installer_variables
@@ -23,19 +20,6 @@ OLDEST = (3, 10)
 
 _REQUEST = re.compile(r"\d+\.\d+(\.\d+((a|b|rc)\d+)?)?")
 _VERSION_FOLDER = re.compile(r"\d+\.\d+\.\d+")
-
-#: Run by an interpreter to describe itself; no site, so that nothing of a user's runs.
-_DESCRIBE = """
-import json, platform, sys, sysconfig
-print(json.dumps({
-    "path": getattr(sys, "_base_executable", sys.executable),
-    "version": platform.python_version(),
-    "implementation": sys.implementation.name,
-    "cache_tag": sys.implementation.cache_tag,
-    "abi": sysconfig.get_config_var("SOABI") or "",
-    "platform": sysconfig.get_platform(),
-}))
-"""
 
 
 @dataclass(frozen=True)
@@ -84,14 +68,7 @@ async def find_interpreter(request: str) -> Interpreter:
 
 def own_interpreter() -> Interpreter:
     """The base interpreter of this process; asks nobody."""
-    return Interpreter(
-        path=Path(getattr(sys, "_base_executable", sys.executable)),
-        version=platform.python_version(),
-        implementation=sys.implementation.name,
-        cache_tag=sys.implementation.cache_tag or "",
-        abi=sysconfig.get_config_var("SOABI") or "",
-        platform=sysconfig.get_platform(),
-    )
+    return _interpreter(portrait.facts())
 
 
 def matches(version: str, request: str) -> bool:
@@ -108,17 +85,22 @@ async def describe(python: Path) -> Interpreter:
         PreparationFailed: it does not start.
     """
     env = installer_variables(agent_variables())
-    finished = await run_tool([python, "-I", "-S", "-c", _DESCRIBE], env=env, keep_stdout=True)
+    # No site, so that nothing that a user installed runs.
+    command = [python, "-I", "-S", portrait.__file__]
+    finished = await run_tool(command, env=env, keep_stdout=True)
     try:
-        facts = cast("dict[str, Any]", json.loads(finished.stdout))
-        path = Path(facts.pop("path"))
-        return Interpreter(path=path, **facts)
+        return _interpreter(json.loads(finished.stdout))
     except (ValueError, TypeError, KeyError) as exc:
         raise environment_failed(
             f"the interpreter {python} does not start (exit code {finished.code}); "
             "remove it from this node or repair it",
             finished.tail,
         ) from exc
+
+
+def _interpreter(facts: dict[str, str]) -> Interpreter:
+    rest = {name: value for name, value in facts.items() if name != "path"}
+    return Interpreter(path=Path(facts["path"]), **rest)
 
 
 def _check_request(request: str) -> None:

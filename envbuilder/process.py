@@ -57,16 +57,8 @@ async def run_tool(
     Raises:
         FileNotFoundError: there is no such program.
     """
-    loop = asyncio.get_running_loop()
-    transport, output = await loop.subprocess_exec(
-        lambda: _Output(log or NoLog(), keep_stdout=keep_stdout),
-        *map(str, argv),
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        cwd=cwd,
-        env=dict(env),
-        start_new_session=True,
+    transport, output = await _start(
+        _Output(log or NoLog(), keep_stdout=keep_stdout), argv, env=env, cwd=cwd
     )
     try:
         await output.exited.wait()
@@ -80,6 +72,33 @@ async def run_tool(
         output.flush()
     code = transport.get_returncode()
     return Finished(-1 if code is None else code, output.stdout(), output.tail())
+
+
+async def _start(
+    output: _Output, argv: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None
+) -> tuple[asyncio.SubprocessTransport, _Output]:
+    """Start ``argv``; a cancellation meanwhile waits until there is something to kill."""
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            lambda: output,
+            *map(str, argv),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=cwd,
+            env=dict(env),
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting})
+        if starting.exception() is None:
+            transport, _ = starting.result()
+            await _kill_group(transport.get_pid(), output)
+            transport.close()
+        raise
 
 
 class _Output(asyncio.SubprocessProtocol):

@@ -7,11 +7,20 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from dray.envbuilder.childcode import child_code
 from dray.envbuilder.interpreters import own_interpreter
 from dray.runtime.paths import NodePaths
 
 PYTHON, TAG = own_interpreter().path, own_interpreter().cache_tag
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once for the tests that only look at it."""
+    node = NodePaths(tmp_path_factory.mktemp("node"))
+    return asyncio.run(child_code(node, PYTHON, TAG))
 
 
 def run_child(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
@@ -24,10 +33,9 @@ def run_child(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_a_child_imports_dray_from_the_folder_and_with_its_bytecode(node: NodePaths) -> None:
-    folder = await child_code(node, PYTHON, TAG)
+def test_a_child_imports_dray_from_the_folder_and_with_its_bytecode(folder: Path) -> None:
     program = "import dray.runtime.models as m; print(m.__file__); print(m.__cached__)"
-    ran = await asyncio.to_thread(run_child, folder, program)
+    ran = run_child(folder, program)
     file, cached = ran.stdout.split()
     package = folder / "dray" / "runtime"
     assert file == str(package / "models.py")
@@ -35,8 +43,7 @@ async def test_a_child_imports_dray_from_the_folder_and_with_its_bytecode(node: 
     assert (package / "__pycache__" / f"models.{TAG}.pyc").is_file()
 
 
-async def test_what_only_the_cluster_needs_stays_behind(node: NodePaths) -> None:
-    folder = await child_code(node, PYTHON, TAG)
+def test_what_only_the_cluster_needs_stays_behind(folder: Path) -> None:
     inside = {path.relative_to(folder / "dray").as_posix() for path in folder.rglob("*.py")}
     assert {"__init__.py", "runtime/__init__.py", "sdk/__init__.py"} <= inside
     assert not [
@@ -44,10 +51,9 @@ async def test_what_only_the_cluster_needs_stays_behind(node: NodePaths) -> None
     ]
 
 
-async def test_tracebacks_name_files_that_exist(node: NodePaths) -> None:
-    folder = await child_code(node, PYTHON, TAG)
+def test_tracebacks_name_files_that_exist(folder: Path) -> None:
     program = "import dray.runtime.ids as ids; ids.check_prefix('!', 'task')"
-    ran = await asyncio.to_thread(run_child, folder, program)
+    ran = run_child(folder, program)
     assert str(folder / "dray" / "runtime" / "ids.py") in ran.stderr
 
 
@@ -56,9 +62,12 @@ async def test_it_is_made_once_and_then_found_without_a_process(
 ) -> None:
     folder = await child_code(node, PYTHON, TAG)
     started_processes.clear()
-    began = time.perf_counter()
-    assert await child_code(node, PYTHON, TAG) == folder
-    assert time.perf_counter() - began < 0.005
+    costs: list[float] = []
+    for _ in range(20):
+        began = time.perf_counter()
+        assert await child_code(node, PYTHON, TAG) == folder
+        costs.append(time.perf_counter() - began)
+    assert min(costs) < 0.001
     assert started_processes == []
     assert list(node.childcode.iterdir()) == [folder]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dray.envbuilder.process import finish_in_thread, run_tool, within
-from tests.unit.envbuilder.conftest import Log, cancelled, until
+from tests.unit.envbuilder.conftest import Log, cancelled, processes_at, until
 
 ENV = {"PATH": os.environ["PATH"]}
 
@@ -57,6 +57,14 @@ async def test_cancelling_ends_the_whole_group_even_one_that_ignores_term(tmp_pa
     await until(pid.exists, "the grandchild's pid")
     await cancelled(running)
     await until(lambda: not _lives(int(pid.read_text())), "the end of the grandchild")
+
+
+async def test_cancelling_while_it_starts_leaves_no_process(tmp_path: Path) -> None:
+    marker = f"sleep 60 # {tmp_path}"
+    running = asyncio.create_task(run_tool(["sh", "-c", marker], env=ENV))
+    await asyncio.sleep(0)  # it has begun to start, and cannot have finished that
+    await cancelled(running)
+    assert processes_at(tmp_path) == []
 
 
 def _lives(pid: int) -> bool:
