@@ -48,7 +48,7 @@ async function showList(cursor = "") {
   const page = await answer.json();
   const rows = page.items.map((task) => {
     const link = element("a", task.name);
-    link.href = `#/task/${task.id}`;
+    link.href = `#/tasks/${task.id}`;
     const state = element("span", stateOf(task), task.state);
     return row(state, link, task.project, task.cause?.message, when(task.started_at));
   });
@@ -145,7 +145,7 @@ function show() {
   for (const id of ["#list", "#task", "#login"]) $(id).hidden = true;
   $("#message").textContent = "";
   if (!sessionStorage.getItem("token")) return void ($("#login").hidden = false);
-  const task = /^#\/task\/([0-9a-f]{4,32})$/.exec(location.hash);
+  const task = /^#\/tasks\/([0-9a-f]{4,32})$/.exec(location.hash);
   return guarded(() => (task ? showTask(task[1]) : showList()));
 }
 
@@ -157,7 +157,7 @@ $("#login").onsubmit = (event) => {
 };
 $("#search").onsubmit = (event) => {
   event.preventDefault();
-  if (location.hash.startsWith("#/task/")) location.hash = "#/";
+  if (location.hash.startsWith("#/tasks/")) location.hash = "#/";
   else show();
 };
 $("#forget").onclick = () => {

@@ -36,7 +36,7 @@ def run(
     if local == (queue is not None):
         raise InvalidInput("say where to run it: --queue QUEUE, or --local", field="--queue")
     if local:
-        raise typer.Exit(_run_here(wanted.script, wanted.arguments or []))
+        raise typer.Exit(_run_here(wanted))
     task = put_in_queue(session, create(session, wanted).id, queue or "", priority)
     session.out.answer(task, task.id)
     if follow:
@@ -45,11 +45,14 @@ def run(
         report_end(session, session.client.wait(task.id))
 
 
-def _run_here(script: str, arguments: list[str]) -> int:
-    """Run ``script`` under the recorder; its exit code, or 128 + the signal that ended it."""
-    if not Path(script).is_file():
-        raise NotFound(f"no script {script} in {Path.cwd()}", path=script)
-    command = [sys.executable, "-m", "dray.sdk.bootstrap", script, *arguments]
+def _run_here(wanted: Wanted) -> int:
+    """Run the script under the recorder; its exit code, or 128 + the signal that ended it."""
+    if not Path(wanted.script).is_file():
+        raise NotFound(f"no script {wanted.script} in {Path.cwd()}", path=wanted.script)
+    command = [sys.executable, "-m", "dray.sdk.bootstrap"]
+    for option, value in (("--project", wanted.project), ("--name", wanted.name)):
+        command += [option, value] if value is not None else []
+    command += [wanted.script, *(wanted.arguments or ())]
     with subprocess.Popen(command) as process:
         while True:
             try:

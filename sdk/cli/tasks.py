@@ -88,7 +88,7 @@ def show(session: Session, task_id: options.TaskId) -> None:
 
     task = session.client.get_task(task_id)
     why = session.client.why(task.id).reason if task.state is State.PENDING else ""
-    page = f"{session.client.url}/#/task/{task.id}"
+    page = f"{session.client.url}/#/tasks/{task.id}"
     session.out.facts({**to_json(task), "why": why}, facts_of(task, why, page))
 
 

@@ -68,7 +68,7 @@ def test_show_says_how_it_ended_and_what_the_console_came_to(cli: Cli, server: S
     assert facts["cause"] == "exited with code 3"
     assert facts["Args/lr"] == "0.1"
     assert facts["stdout"].startswith("6 bytes, stored exactly")
-    assert facts["page"].endswith(f"/#/task/{task.id}")
+    assert facts["page"].endswith(f"/#/tasks/{task.id}")
 
 
 def test_show_says_why_a_pending_task_waits(cli: Cli, server: Server) -> None:
