@@ -161,6 +161,11 @@ class SpoolPaths:
         """Bytes of artifacts, by sha256."""
         return self.root / "blobs"
 
+    @property
+    def exit_status(self) -> Path:
+        """The exit status of a run started by hand, one byte for each process that told it."""
+        return self.root / "exit-status"
+
     def stream(self, name: str) -> Path:
         """The file of one stream, such as ``records.jsonl`` or ``stdout.log``."""
         return self.root / ("records.jsonl" if name == records.RECORDS else f"{name}.log")

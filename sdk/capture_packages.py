@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
+from dray.runtime.errors import InvalidInput
 from dray.sdk import checkout
 
 #: Never listed: agents bring their own dray, and these come with every environment.
@@ -53,6 +54,13 @@ def forced_line(name: str, version: str | None) -> str:
     if not version or version[0] in "<>=!~@;[":
         return f"{name}{' ' if version[:1] in ('@', ';') else ''}{version}"
     return f"{name}=={version}"
+
+
+def forced_lines(name: str, version: str | None) -> dict[str, str]:
+    """Lines by distribution that ``Task.add_requirements(name, version)`` asks for."""
+    if version is None and (name.endswith(".txt") or os.sep in name):
+        return {requirement_name(line): line for line in lines_of(name)}
+    return {name: forced_line(name, version)}
 
 
 def read_requirements(text: str) -> list[str]:
@@ -145,3 +153,20 @@ def _local_line(name: str, version: str, url: str, root: Path | None) -> str:
 def _public(version: str) -> str:
     # ``2.1.0+cu118`` is in no public index, and ``==2.1.0`` accepts it where one has it (PEP 440).
     return version.partition("+")[0]
+
+
+def lines_of(packages: str | Iterable[str]) -> list[str]:
+    """Requirement lines given as such, or as the path of a requirements file."""
+    if not isinstance(packages, str):
+        return [str(line) for line in packages]
+    if not packages:
+        return []
+    path = Path(packages)
+    if path.suffix == ".txt" or path.is_file():
+        try:
+            return read_requirements(path.read_text("utf-8"))
+        except OSError as exc:
+            raise InvalidInput(
+                f"requirements file {packages} cannot be read: {exc.strerror}", field="packages"
+            ) from exc
+    return read_requirements(packages)

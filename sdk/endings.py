@@ -18,7 +18,7 @@ VANISHED = "vanished without a word: it was killed, or the machine stopped"
 
 def ending(spool: SpoolPaths) -> Cause:
     """The cause of a run that is over: its ``final`` record, else that it vanished."""
-    record = final_record(spool)
+    record = _with_exit_status(final_record(spool), spool)
     cause = Cause(CauseKind.VANISHED, VANISHED) if record is None else cause_of(record)
     if cause.evidence is None and causes.end_event(cause) is Event.FAIL:
         cause = cause.with_evidence(last_words(spool))
@@ -40,6 +40,20 @@ def cause_of(record: dict[str, Any]) -> Cause:
     if reason:
         cause = replace(cause, message=str(reason))
     return cause.with_evidence(str(exception)) if exception else cause
+
+
+def _with_exit_status(record: dict[str, Any] | None, spool: SpoolPaths) -> dict[str, Any] | None:
+    """``record`` with the status the process gave the system, where it says otherwise.
+
+    The interpreter does not tell Python code of ``raise SystemExit(3)``; the system knows.
+    """
+    try:
+        status = spool.exit_status.read_bytes()[-1:]
+    except FileNotFoundError:
+        return record
+    if not status or (record is not None and record.get("exit_code", status[0]) == status[0]):
+        return record
+    return {"k": "final", "exit_code": status[0]}
 
 
 def last_words(spool: SpoolPaths) -> str:

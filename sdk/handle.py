@@ -1,0 +1,266 @@
+"""How a ``Task`` object reaches its task: the running one by records, any other by the server.
+
+``RunningHandle`` is on the child's path and imports little; the client is imported when a
+question is asked that only the server can answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from dray.runtime.errors import InvalidInput, ServerUnreachable
+from dray.sdk.session import Session
+
+if TYPE_CHECKING:
+    from dray.sdk.client import Client
+
+Json = dict[str, Any]
+
+
+class Handle(Protocol):
+    """What the facade asks of a task, wherever it is."""
+
+    @property
+    def data(self) -> Json:
+        """JSON of ``models.Task``, as it is known here."""
+        ...
+
+    @property
+    def spool(self) -> str:
+        """Folder of the run's records; empty for a task that does not run here."""
+        ...
+
+    def client(self) -> Client:
+        """The server."""
+        ...
+
+    def reload(self) -> None:
+        """Ask the server how the task is now."""
+        ...
+
+    def put_parameters(self, values: dict[str, Json], *, replace: bool = False) -> None:
+        """Set parameters by flat name."""
+        ...
+
+    def put_configuration(self, name: str, members: dict[str, str]) -> None:
+        """Set a configuration object."""
+        ...
+
+    def put_properties(self, values: Mapping[str, str | None]) -> None:
+        """Set user properties; None removes one."""
+        ...
+
+    def put_tags(self, tags: list[str]) -> None:
+        """Have exactly these tags."""
+        ...
+
+    def put_comment(self, text: str) -> None:
+        """Set the comment."""
+        ...
+
+    def put_execution(self, members: Json) -> None:
+        """Change what the task runs."""
+        ...
+
+    def put_progress(self, percent: float) -> None:
+        """Say how far it is."""
+        ...
+
+    def put_label(self, *, name: str | None = None, project: str | None = None) -> None:
+        """Rename it, or move it to another project."""
+        ...
+
+    def mark(self, outcome: str, reason: str) -> None:
+        """State its end: ``completed``, ``failed`` or ``aborted``."""
+        ...
+
+
+class RunningHandle:
+    """The task of this process: each change is one record of its spool."""
+
+    def __init__(self, attempt: Session) -> None:
+        self.attempt = attempt
+        self._client: Client | None = None
+
+    @property
+    def data(self) -> Json:
+        """As the attempt began, with what was recorded here since."""
+        return self.attempt.task
+
+    @property
+    def spool(self) -> str:
+        """Folder of the run's records."""
+        return self.attempt.spool
+
+    def client(self) -> Client:
+        """The server that knows of this run.
+
+        Raises:
+            ServerUnreachable: it is recorded without one.
+        """
+        if self._client is None:
+            from dray.runtime import config
+            from dray.sdk.client import Client
+
+            url = self.attempt.attempt.get("url") or None
+            if self.attempt.is_offline and url is None:
+                raise ServerUnreachable(
+                    "this run is recorded without a server, which this question would need; "
+                    f"send it with `dray sync {self.attempt.spool}` first"
+                )
+            self._client = Client.from_settings(config.load({"url": url}).settings)
+        return self._client
+
+    def reload(self) -> None:
+        """Take the server's word for all but what this run records itself."""
+        from dray.runtime.codec import to_json
+
+        own = ("parameters", "configuration", "artifacts", "execution", "properties")
+        fresh = to_json(self.client().get_task(self.attempt.task_id))
+        self.attempt.task.update({k: v for k, v in fresh.items() if k not in own})
+
+    def put_parameters(self, values: dict[str, Json], *, replace: bool = False) -> None:
+        """Record parameters; a running task can add and change them, not drop them."""
+        gone = set(self.data.get("parameters") or {}) - set(values) if replace else set[str]()
+        if gone:
+            raise InvalidInput(
+                f"a running task keeps its parameters, so {', '.join(sorted(gone))} cannot be "
+                "dropped; use update_parameters",
+                field="parameters",
+            )
+        self.attempt.put_parameters(values)
+
+    def put_configuration(self, name: str, members: dict[str, str]) -> None:
+        """Record a configuration object."""
+        from dray.sdk import connect
+
+        connect.put_configuration(self.attempt, name, members)
+
+    def put_properties(self, values: Mapping[str, str | None]) -> None:
+        """Record user properties; removing one is the server's to do."""
+        standing = self.data.setdefault("properties", {})
+        given = {name: value for name, value in values.items() if value is not None}
+        gone = [name for name, value in values.items() if value is None]
+        if given:
+            standing.update(given)
+            self.attempt.record("properties", values=given)
+        if gone:
+            self.client().edit_task(self.attempt.task_id, properties=dict.fromkeys(gone))
+            for name in gone:
+                standing.pop(name, None)
+
+    def put_tags(self, tags: list[str]) -> None:
+        """Record which tags come and go."""
+        standing = cast("list[str]", self.data.get("tags") or [])
+        add = [tag for tag in tags if tag not in standing]
+        remove = [tag for tag in standing if tag not in tags]
+        self.data["tags"] = tags
+        if add or remove:
+            self.attempt.record("tags", add=add, remove=remove)
+
+    def put_comment(self, text: str) -> None:
+        """Record the comment."""
+        self.data["comment"] = text
+        self.attempt.record("comment", text=text)
+
+    def put_execution(self, members: Json) -> None:
+        """Record what is known of the code and packages now."""
+        self.data.setdefault("execution", {}).update(members)
+        self.attempt.record("execution", values=members)
+
+    def put_progress(self, percent: float) -> None:
+        """Record how far it is."""
+        self.data["progress"] = percent
+        self.attempt.record("progress", v=percent)
+
+    def put_label(self, *, name: str | None = None, project: str | None = None) -> None:
+        """Rename at the server: there is no record for it; offline, in the spool."""
+        members = {k: v for k, v in (("name", name), ("project", project)) if v is not None}
+        if not self.attempt.is_offline:
+            self.client().edit_task(self.attempt.task_id, **members)
+        self.data.update(members)
+        if self.attempt.is_offline:
+            import os
+
+            from dray.sdk.session import TASK_FILE, write_file
+
+            write_file(os.path.join(self.spool, TASK_FILE), self.data)
+
+    def mark(self, outcome: str, reason: str) -> None:
+        """Record the end; it counts when the process has exited, with whatever code."""
+        event = {"completed": "complete", "failed": "fail", "aborted": "abort"}[outcome]
+        self.attempt.mark(event, reason)
+
+
+class ServerHandle:
+    """A task that does not run in this process: everything goes through the client."""
+
+    def __init__(self, client: Client, data: Json) -> None:
+        self._client = client
+        self.data = data
+
+    @property
+    def spool(self) -> str:
+        """Nothing of it is here."""
+        return ""
+
+    def client(self) -> Client:
+        """The server it was read from."""
+        return self._client
+
+    def reload(self) -> None:
+        """Read it again."""
+        self._take(self._client.get_task(self._id))
+
+    def put_parameters(self, values: dict[str, Json], *, replace: bool = False) -> None:
+        """Edit the draft's parameters."""
+        self._edit(parameters=values, replace_parameters=replace)
+
+    def put_configuration(self, name: str, members: dict[str, str]) -> None:
+        """Edit the draft's configuration."""
+        self._edit(configuration={name: members})
+
+    def put_properties(self, values: Mapping[str, str | None]) -> None:
+        """Edit user properties, in any state."""
+        self._edit(properties=dict(values))
+
+    def put_tags(self, tags: list[str]) -> None:
+        """Edit the tags, in any state."""
+        self._edit(tags=tags)
+
+    def put_comment(self, text: str) -> None:
+        """Edit the comment, in any state."""
+        self._edit(comment=text)
+
+    def put_execution(self, members: Json) -> None:
+        """Edit what the draft runs."""
+        self._edit(execution=members)
+
+    def put_progress(self, percent: float) -> None:
+        """Only a run knows how far it is."""
+        raise InvalidInput(
+            f"progress {percent:g} of task {self._id[:8]} can only be told by its own run",
+            field="progress",
+        )
+
+    def put_label(self, *, name: str | None = None, project: str | None = None) -> None:
+        """Rename or move it, in any state."""
+        members = {k: v for k, v in (("name", name), ("project", project)) if v is not None}
+        self._edit(**members)
+
+    def mark(self, outcome: str, reason: str) -> None:
+        """State the end of the running task."""
+        self._take(self._client.mark(self._id, outcome, reason=reason))
+
+    @property
+    def _id(self) -> str:
+        return str(self.data["id"])
+
+    def _edit(self, **changes: Any) -> None:
+        self._take(self._client.edit_task(self._id, **changes))
+
+    def _take(self, task: Any) -> None:
+        from dray.runtime.codec import to_json
+
+        self.data = to_json(task)

@@ -1,0 +1,99 @@
+"""Whether ``Task.init`` goes on with the last task of the same name instead of making another.
+
+As ClearML users know it: a run that was tried a minute ago and left nothing of worth is
+overwritten, so that a morning of debugging is one task and not forty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from dray.runtime.config import Settings
+from dray.runtime.errors import IllegalTransition, NotEditable, NotFound
+from dray.runtime.models import Task
+from dray.runtime.states import State
+from dray.sdk.client import Client
+from dray.sdk.session import now, write_file
+
+#: States a task can be taken up again from.
+_TAKEN_UP = (State.DRAFT, State.COMPLETED, State.FAILED, State.ABORTED)
+#: Names remembered; the oldest are forgotten.
+_REMEMBERED = 500
+
+
+@dataclass(frozen=True)
+class Name:
+    """What must be the same for a task to be taken up again."""
+
+    url: str
+    project: str
+    name: str
+    type: str
+
+    @property
+    def key(self) -> str:
+        """As one text."""
+        return json.dumps([self.url, self.project, self.name, self.type])
+
+
+class LastTasks:
+    """The last task of each name that was started here: a small file in the data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.home / "last-tasks.json"
+        self._window_s = settings.reuse_window_h * 3600
+
+    def find(self, name: Name) -> str:
+        """Id of the last task of that name within the window; empty when there is none."""
+        entry = self._read().get(name.key)
+        if entry is None or now() - float(entry["at"]) > self._window_s:
+            return ""
+        return str(entry["id"])
+
+    def remember(self, name: Name, task_id: str) -> None:
+        """The last task of that name is ``task_id``."""
+        known = {**self._read(), name.key: {"id": task_id, "at": now()}}
+        newest = sorted(known.items(), key=lambda item: float(item[1]["at"]))[-_REMEMBERED:]
+        with contextlib.suppress(OSError):  # without it, the next run is a new task
+            Path(os.path.dirname(self._path)).mkdir(parents=True, exist_ok=True)
+            write_file(str(self._path), dict(newest))
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            return cast("dict[str, dict[str, Any]]", json.loads(self._path.read_text("utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+
+def take_up(client: Client, task_id: str, name: Name, draft: Task) -> Task | None:
+    """The task ``task_id`` as a draft with the code of ``draft``; None when it may not be used.
+
+    It may not when it is published, waits or runs, was ever in a queue, or has artifacts.
+    """
+    try:
+        task = client.get_task(task_id)
+        same = (task.project, task.name, str(task.type)) == (name.project, name.name, name.type)
+        if not same or task.state not in _TAKEN_UP or task.artifacts or _was_enqueued(task):
+            return None
+        if task.state is not State.DRAFT:
+            client.reset(task.id)
+        return client.edit_task(
+            task.id,
+            execution=draft.execution,
+            tags=draft.tags,
+            comment=draft.comment,
+            parameters={},
+            replace_parameters=True,
+            configuration=dict.fromkeys(task.configuration),
+        )
+    except (NotFound, IllegalTransition, NotEditable):
+        return None  # gone, or taken by somebody else meanwhile
+
+
+def _was_enqueued(task: Task) -> bool:
+    return bool(task.queue) or task.enqueued_at is not None

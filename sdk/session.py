@@ -1,0 +1,190 @@
+"""The attempt this process belongs to: found in the environment, recorded to its spool.
+
+Part of the child's path: the standard library only, little of it, no network, no threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any, cast
+
+from dray.runtime.errors import InvalidInput
+from dray.runtime.spool import SpoolWriter
+
+#: Names below the spool's folder, as ``runtime.paths.SpoolPaths`` has them (a test compares):
+#: that module brings dataclasses, which cost more to import than all of this.
+TASK_FILE = "task.json"
+ATTEMPT_FILE = "attempt.json"
+RECORDS_FILE = "records.jsonl"
+BLOBS_FOLDER = "blobs"
+
+#: How the attempt came to be, as ``attempt.json`` says.
+AGENT = "agent"
+LOCAL = "local"
+
+_VARIABLES = ("DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_MASTER_PID")
+
+
+class Session:
+    """One attempt as seen from inside its process tree.
+
+    Attributes:
+        spool: folder of the attempt's records.
+        task: JSON of ``models.Task`` as the attempt began, kept up with what is recorded here.
+        attempt: JSON of ``attempt.json``; its ``origin`` tells an agent's run from a local one.
+        master_pid: the process that began the attempt; it alone states the end.
+    """
+
+    def __init__(self, spool: str, master_pid: int) -> None:
+        self.spool = spool
+        self.task = _read(os.path.join(spool, TASK_FILE))
+        self.attempt = _read(os.path.join(spool, ATTEMPT_FILE), missing_is_empty=True)
+        self.master_pid = master_pid
+        self.writer = SpoolWriter(os.path.join(spool, RECORDS_FILE))
+        #: Outcome that a ``mark_*`` call stated; nothing states another one after it.
+        self.marked = ""
+
+    @property
+    def task_id(self) -> str:
+        """Id of the task."""
+        return str(self.task["id"])
+
+    @property
+    def epoch(self) -> int:
+        """Number of the attempt."""
+        return int(self.attempt.get("epoch") or 0)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether an agent runs this."""
+        return self.attempt.get("origin", AGENT) != LOCAL
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether no server knew of this run when it began."""
+        return not self.is_remote and not self.epoch
+
+    @property
+    def is_master(self) -> bool:
+        """Whether this process began the attempt, as opposed to its children."""
+        return self.master_pid == os.getpid()
+
+    def record(self, kind: str, **members: Any) -> None:
+        """Append one record."""
+        self.writer.append(kind, **members)
+
+    def parameters(self, section: str) -> dict[str, dict[str, str]]:
+        """Stored parameters of one section by name, as members of ``models.Parameter``."""
+        prefix = f"{section}/"
+        stored = cast("dict[str, dict[str, str]]", self.task.get("parameters") or {})
+        return {
+            name[len(prefix) :]: members
+            for name, members in stored.items()
+            if name.startswith(prefix)
+        }
+
+    def put_parameters(self, values: dict[str, dict[str, str]]) -> None:
+        """Record parameters by flat name; those that stand already are not said again."""
+        stored = cast("dict[str, dict[str, str]]", self.task.setdefault("parameters", {}))
+        news = {name: value for name, value in values.items() if stored.get(name) != value}
+        if news:
+            stored.update(news)
+            self.record("parameters", values=news)
+
+    def mark(self, outcome: str, reason: str) -> None:
+        """State the end, whatever the process exits with: ``complete``, ``fail``, ``abort``."""
+        self.marked = outcome
+        self.record("final", marked=outcome, reason=reason)
+
+    def export(self) -> None:
+        """Tell the processes this one starts which attempt they belong to."""
+        os.environ.update(
+            DRAY_TASK_ID=self.task_id,
+            DRAY_EPOCH=str(self.epoch),
+            DRAY_SPOOL=self.spool,
+            DRAY_MASTER_PID=str(self.master_pid),
+        )
+
+
+_current: Session | None = None
+
+
+def current() -> Session | None:
+    """The attempt of this process: begun here, inherited, or named by the environment."""
+    return _current or attach()
+
+
+def attach() -> Session | None:
+    """Join the attempt the environment names; None when it names none.
+
+    Raises:
+        InvalidInput: it names a spool that is not there.
+    """
+    task_id, spool = os.environ.get("DRAY_TASK_ID"), os.environ.get("DRAY_SPOOL")
+    if not task_id or not spool:
+        return None
+    # The first process of an agent's run to come here is its master; those it starts inherit
+    # the variable.
+    master = os.environ.setdefault("DRAY_MASTER_PID", str(os.getpid()))
+    session = Session(spool, int(master) if master.isdigit() else os.getpid())
+    if session.task_id != task_id:
+        raise InvalidInput(
+            f"DRAY_TASK_ID is {task_id} but {spool} holds task {session.task_id}; "
+            "unset both to start a run of its own",
+            field="DRAY_TASK_ID",
+            value=task_id,
+        )
+    adopt(session)
+    return session
+
+
+def adopt(session: Session) -> None:
+    """Make ``session`` the attempt of this process."""
+    global _current
+    _current = session
+
+
+def leave() -> None:
+    """Belong to no attempt any more; processes started from now on do not either."""
+    global _current
+    if _current is not None:
+        _current.writer.close()
+    _current = None
+    for name in _VARIABLES:
+        os.environ.pop(name, None)
+
+
+def write_file(path: str, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one."""
+    aside = f"{path}.{os.getpid()}.part"
+    with open(aside, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.replace(aside, path)
+
+
+def say(message: str) -> None:
+    """One line for the user, on stderr; silent where there is none."""
+    stream = sys.stderr
+    if stream is not None:  # pyright: ignore[reportUnnecessaryComparison]  (pythonw has none)
+        stream.write(f"dray: {message}\n")
+        stream.flush()
+
+
+def now() -> float:
+    """Seconds since the Unix epoch."""
+    return time.time()
+
+
+def _read(path: str, *, missing_is_empty: bool = False) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return cast("dict[str, Any]", json.load(file))
+    except FileNotFoundError as exc:
+        if missing_is_empty:
+            return {}
+        raise InvalidInput(
+            f"{path} is not there; DRAY_SPOOL must name the spool of a run", field="DRAY_SPOOL"
+        ) from exc

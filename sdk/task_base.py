@@ -1,0 +1,90 @@
+"""What every part of the ``Task`` facade stands on: its handle and who it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dray.sdk.handle import Handle, RunningHandle
+from dray.sdk.session import Session
+
+
+class TaskBase:
+    """Identity of a task; parts of the facade derive from it."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits; a unique prefix names the task everywhere."""
+        return str(self._data["id"])
+
+    @property
+    def task_id(self) -> str:
+        """The same as ``id``."""
+        return self.id
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self._data["name"])
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._handle.put_label(name=value)
+
+    @property
+    def project(self) -> str:
+        """Full name of its project, nested by ``/``."""
+        return str(self._data["project"])
+
+    def get_project_name(self) -> str:
+        """The same as ``project``."""
+        return self.project
+
+    @property
+    def task_type(self) -> str:
+        """What it is for, such as ``training``."""
+        return str(self._data.get("type") or "")
+
+    @property
+    def parent(self) -> str:
+        """Id of the task it was made from; empty when there is none."""
+        return str(self._data.get("parent_id") or "")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Everything known of it here, as JSON of ``models.Task``; a copy."""
+        import copy
+
+        return copy.deepcopy(self._data)
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        return self._handle.data
+
+    @property
+    def _attempt(self) -> Session | None:
+        """The run, when this is the task of this process."""
+        return self._handle.attempt if isinstance(self._handle, RunningHandle) else None
+
+    def reload(self) -> None:
+        """Ask the server how the task is now."""
+        self._handle.reload()
+
+    def is_main_task(self) -> bool:
+        """Whether this is the task of this process."""
+        return self._attempt is not None
+
+    def is_current_task(self) -> bool:
+        """The same as :meth:`is_main_task`."""
+        return self.is_main_task()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskBase) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"Task(id={self.id[:8]!r}, name={self.name!r}, project={self.project!r})"
