@@ -6,14 +6,17 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from dray.runtime.errors import InvalidInput, NotFound, StoreUnusable
 from dray.runtime.ids import new_id
 from dray.runtime.store.console import sync_folder
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -21,18 +24,25 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class BlobWriter:
     """One blob on its way to the disk."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, announced: str) -> None:
         self._file = file
+        self._announced = announced
         self._digest = hashlib.sha256()
         self.n_bytes = 0
 
     async def write(self, data: bytes) -> None:
-        """Append ``data``, off the loop."""
-        await asyncio.to_thread(self._append, data)
+        """Append ``data``, off the loop.
+
+        Raises:
+            StoreUnusable: the disk refuses it.
+        """
+        await _on_disk(self._announced, self._append, data)
 
     def _append(self, data: bytes) -> None:
         self._digest.update(data)
-        self._file.write(data)
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
         self.n_bytes += len(data)
 
     @property
@@ -81,23 +91,20 @@ class Blobs:
         """
         place = self._place(sha256)
         aside = self._root / "incoming" / new_id()
+        file = await _on_disk(sha256, _open_aside, aside)
         try:
-            file = await asyncio.to_thread(_open_aside, aside)
-            try:
-                writer = BlobWriter(file)
-                yield writer
-                if writer.sha256 != sha256:
-                    raise InvalidInput(
-                        f"blob is {writer.sha256}, announced was {sha256}; send it again",
-                        field="sha256",
-                        value=sha256,
-                    )
-                await asyncio.to_thread(_settle, file, aside, place)
-            finally:
-                file.close()
-                aside.unlink(missing_ok=True)
-        except OSError as exc:
-            raise StoreUnusable(f"blob {sha256} cannot be written: {exc}") from exc
+            writer = BlobWriter(file, sha256)
+            yield writer
+            if writer.sha256 != sha256:
+                raise InvalidInput(
+                    f"blob is {writer.sha256}, announced was {sha256}; send it again",
+                    field="sha256",
+                    value=sha256,
+                )
+            await _on_disk(sha256, _settle, file, aside, place)
+        finally:
+            file.close()
+            aside.unlink(missing_ok=True)
 
     async def put(self, data: bytes) -> str:
         """Keep ``data``; returns its sha256."""
@@ -133,13 +140,20 @@ class Blobs:
         return self._root / sha256[:2] / sha256
 
 
+async def _on_disk(sha256: str, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """What ``work`` returns, off the loop; a disk that refuses becomes an error for people."""
+    try:
+        return await asyncio.to_thread(work, *args, **named)
+    except OSError as exc:
+        raise StoreUnusable(f"blob {sha256} cannot be written: {exc}", sha256=sha256) from exc
+
+
 def _open_aside(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path.open("xb")
+    return path.open("xb", buffering=0)  # so that closing it has nothing left to write
 
 
 def _settle(file: BinaryIO, aside: Path, place: Path) -> None:
-    file.flush()
     os.fsync(file.fileno())
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside.replace(place)
