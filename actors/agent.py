@@ -92,6 +92,7 @@ class AgentActor:
                 node=NodePaths(self._settings.cache),
                 settings=self._settings,
                 supervisor=supervisor,
+                background=self._tasks,
                 gpus=handles.own_gpu_ids(),
                 clock=SystemClock(),
             )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import GatewayBlobs, Workshop
 from dray.envbuilder.build import ensure_environment
+from dray.envbuilder.bytecode import compile_bytecode
+from dray.envbuilder.cache import trim
 from dray.envbuilder.childcode import child_code
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.key import EnvironmentSpec
 from dray.envbuilder.launch import LaunchPlan, launch_plan
+from dray.envbuilder.log import NoLog
 from dray.envbuilder.source import prepare_source
+from dray.runtime.errors import DrayError
 from dray.sdk.client import Client
+
+log = logging.getLogger("dray.agent")
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,10 @@ async def prepare(
         PreparationFailed: one of them cannot be made; the log has the details.
     """
     execution = order.task.execution
-    environment = await ensure_environment(EnvironmentSpec.of(execution), shop.node, spool)
+    spec = EnvironmentSpec.of(execution)
+    environment = await ensure_environment(spec, shop.node, spool)
+    if not environment.reused:
+        shop.background.start_soon(_finish_environment, spec, shop, name="finish environment")
     try:
         await prepare_source(execution, spool.code, shop.node, GatewayBlobs(client), spool)
         ours = await child_code(shop.node, environment.python, environment.cache_tag)
@@ -42,6 +52,17 @@ async def prepare(
         environment.release()
         raise
     return Prepared(plan, environment)
+
+
+async def _finish_environment(spec: EnvironmentSpec, shop: Workshop) -> None:
+    """What a new environment may do without at first: its bytecode, and room for the next."""
+    try:
+        with await ensure_environment(spec, shop.node, NoLog()) as environment:
+            await compile_bytecode(environment)
+        for key in await trim(shop.node):
+            log.info("removed environment %s, which nobody used for longest", key[:12])
+    except (DrayError, OSError) as exc:
+        log.warning("an environment is used as it was built: %s", exc)
 
 
 def _variables(order: WorkOrder, spool: AttemptSpool, shop: Workshop) -> dict[str, str]:

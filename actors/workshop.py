@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from anyio.abc import TaskGroup
+
 from dray.runtime.clock import Clock
 from dray.runtime.config import Settings
 from dray.runtime.paths import NodePaths
@@ -21,6 +23,7 @@ class Workshop:
     Attributes:
         gpus: that Ray gave to the agent; a child sees these and no others.
         supervisor: forks, watches and ends the children.
+        background: owns what may go on after the attempt that began it.
     """
 
     agent: str
@@ -28,6 +31,7 @@ class Workshop:
     node: NodePaths
     settings: Settings
     supervisor: Supervisor
+    background: TaskGroup
     gpus: list[str]
     clock: Clock
 

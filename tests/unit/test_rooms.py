@@ -70,8 +70,11 @@ RULES = (
         ("dray.runtime", "dray.actors", "dray.sdk.client", "dray.sdk.shipping"),
         ("anyio",),
     ),
-    Rule("actors/preparation.py", ("dray.envbuilder", "dray.actors", "dray.sdk.client")),
-    Rule("actors/workshop.py", ("dray.runtime", "dray.sdk.client")),
+    Rule(
+        "actors/preparation.py",
+        ("dray.runtime", "dray.envbuilder", "dray.actors", "dray.sdk.client"),
+    ),
+    Rule("actors/workshop.py", ("dray.runtime", "dray.sdk.client"), ("anyio",)),
     Rule("examples", FACADE, ("numpy", "sklearn", "data")),
     Rule("src/dray/__init__.py", (), lazily=(*RUNTIME, "dray.sdk", "-dray.sdk.cli")),
     Rule("src/dray/__main__.py", ("dray.sdk.cli.main",)),
