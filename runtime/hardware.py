@@ -185,14 +185,13 @@ def host_facts() -> dict[str, str]:
         "cpu_count": str(os.cpu_count() or ""),
         "cpu": platform.processor() or platform.machine(),
     }
-    psutil = _import_psutil()
-    if psutil is not None:
-        facts["memory_gb"] = f"{psutil.virtual_memory().total / _GB:.1f}"
-    gpus = _Gpus(None)
+    psutil, gpus = _import_psutil(), _Gpus(None)
     try:
         facts.update(gpus.facts())
-    except Exception as exc:  # NVML without a working card behind it
-        log.debug("no facts about GPUs: %s", exc)
+        if psutil is not None:
+            facts["memory_gb"] = f"{psutil.virtual_memory().total / _GB:.1f}"
+    except Exception as exc:  # NVML without a working card behind it, a sealed /proc
+        log.debug("some facts are not known: %s", exc)
     finally:
         gpus.close()
     return {name: value for name, value in facts.items() if value}

@@ -16,6 +16,8 @@ from dray.sdk.transport import Transport, quoted
 
 #: Hashes asked about in one request: 4096 of them are about 280 KB of JSON.
 MISSING_BATCH = 4096
+#: A renewal that is not answered by then is tried again: the fence leaves room for few tries.
+RENEW_TIMEOUT_S = 5.0
 _BLOCK = 1 << 20
 
 
@@ -71,6 +73,7 @@ class AttemptCalls:
             {"wait_s": wait_s},
             idempotent=True,
             retries=0,
+            timeout_s=RENEW_TIMEOUT_S,
             extra_timeout_s=wait_s,
         )
         return from_json(FrameReply, answer)

@@ -13,13 +13,14 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dray.runtime import config
 from dray.runtime.causes import Cause
 from dray.runtime.config import Settings
-from dray.runtime.errors import DrayError, NotFound, ServerUnreachable
+from dray.runtime.errors import DrayError, NotFound, ServerUnreachable, StaleEpoch
 from dray.runtime.hardware import Sampler, host_facts
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS
@@ -27,6 +28,7 @@ from dray.runtime.spool import SpoolWriter
 from dray.sdk.client import Client, find_server
 from dray.sdk.endings import ending
 from dray.sdk.script import Script
+from dray.sdk.shipped import load_shipped, save_shipped
 from dray.sdk.shipping import Pace, Shipper
 from dray.sdk.sync import open_attempt, read_json
 from dray.sdk.threads import in_thread
@@ -95,8 +97,13 @@ async def _ship(
         async with shipper:
             cause = await _until_over(spool, script, shipper, over, settings.stop_grace_s)
             if cause is not None:
-                await shipper.finish(cause, LINGER_S)
-        if shipper.refused is not None:
+                with contextlib.suppress(StaleEpoch):  # told below, with when it came earlier
+                    await shipper.finish(cause, LINGER_S)
+        if shipper.superseded:
+            # It moved to a queue, or its end was stated by hand: nothing is left to ship.
+            log.info("the server takes no more of this run: %s", shipper.refused)
+            save_shipped(spool, replace(load_shipped(spool, url), epoch=epoch, closed=True))
+        elif shipper.refused is not None:
             raise shipper.refused
 
 

@@ -65,11 +65,11 @@ def sync(folder: Path, client: Client) -> SyncReport:
     """
     spool = SpoolPaths(folder)
     task_id = str(read_json(spool.task)["id"])
-    known = load_shipped(spool, client.url)
     task = _find(client, task_id)
-    if task is None:
-        known = Shipped(client.url)
-    elif known.closed:
+    if task is None:  # so whatever it had is gone too
+        save_shipped(spool, Shipped(client.url))
+    known = load_shipped(spool, client.url)
+    if task is not None and known.closed:
         return SyncReport(task_id, known.epoch, 0, task.state, closed=True)
     epoch = open_attempt(spool, client, task)
     parcels = ParcelService(spool, task_id, epoch, client)

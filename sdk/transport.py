@@ -82,6 +82,7 @@ class Transport:
         base: str = API,
         idempotent: bool | None = None,
         retries: int | None = None,
+        timeout_s: float | None = None,
         extra_timeout_s: float = 0.0,
     ) -> Any:
         """One request and its JSON answer; None when there is none.
@@ -99,8 +100,9 @@ class Transport:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
+        silence_s = (self._timeout_s if timeout_s is None else timeout_s) + extra_timeout_s
         request = self._request(
-            method, base + path + _query(query), sent, body, extra_timeout_s, idempotent
+            method, base + path + _query(query), sent, body, silence_s, idempotent
         )
         data = self._repeat(request, _read, self._retries if retries is None else retries)
         try:
@@ -175,7 +177,7 @@ class Transport:
         target: str,
         headers: dict[str, str],
         body: bytes | Path | None = None,
-        extra_timeout_s: float = 0.0,
+        silence_s: float | None = None,
         idempotent: bool | None = None,
     ) -> Request:
         headers = {"Accept": "application/json", **headers}
@@ -187,7 +189,7 @@ class Transport:
             headers,
             body,
             method in _IDEMPOTENT if idempotent is None else idempotent,
-            self._timeout_s + extra_timeout_s,
+            self._timeout_s if silence_s is None else silence_s,
         )
 
     def _repeat(self, request: Request, use: Callable[[Answer], T], retries: int) -> T:
