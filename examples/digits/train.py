@@ -33,7 +33,8 @@ def main() -> None:
 
     digits = load_split(args.seed)
     print(f"recipe {RECIPE}: {len(digits.images)} images, {args.epochs} epochs at lr {args.lr}")
-    model = MLPClassifier((args.hidden,), learning_rate_init=args.lr, random_state=args.seed)
+    settings = {"batch_size": 32, "learning_rate_init": args.lr, "random_state": args.seed}
+    model = MLPClassifier((args.hidden,), **settings)
     logger = task.get_logger()
     for epoch in range(1, args.epochs + 1):
         model.partial_fit(digits.images, digits.labels, classes=np.arange(10))

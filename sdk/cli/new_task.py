@@ -13,7 +13,6 @@ from dray.sdk.cli import options
 
 if TYPE_CHECKING:
     from dray.runtime.models import Task
-    from dray.sdk.capture import Captured
     from dray.sdk.cli.session import Session
 
 
@@ -103,7 +102,8 @@ def _remote_execution(wanted: Wanted) -> dict[str, Any]:
 
 
 def _local_execution(session: Session, wanted: Wanted) -> tuple[dict[str, Any], str]:
-    from dray.sdk import capture, snapshot
+    from dray.sdk.capture import Entry, capture
+    from dray.sdk.task_create import send_code
 
     for option, value in (("--branch", wanted.branch), ("--commit", wanted.commit)):
         if value is not None:
@@ -115,25 +115,11 @@ def _local_execution(session: Session, wanted: Wanted) -> tuple[dict[str, Any], 
         raise NotFound(
             f"no script {script}; a script in a repository needs --repo", path=str(script)
         )
-    session.out.note(f"Capturing {script.name} …")
-    entry = capture.Entry(script, arguments=tuple(wanted.arguments or ()))
-    captured = capture.capture(entry, Path.cwd())
+    captured = capture(Entry(script, arguments=tuple(wanted.arguments or ())), Path.cwd())
     for warning in captured.warnings:
         session.out.note(f"dray: warning: {warning}")
-    root, names = _files(captured)
-    taken = snapshot.take(root, names, session.settings.snapshot_limit_bytes)
-    sent = snapshot.send(taken, session.client)
-    session.out.note(f"Sent {sent.n_files} of {taken.n_files} files, {sent.n_bytes:,} bytes")
-    return {**captured.execution, "snapshot": taken.sha256}, captured.project
-
-
-def _files(captured: Captured) -> tuple[Path, list[str]]:
-    from dray.sdk import checkout, snapshot
-
-    assert captured.root is not None  # noqa: S101  (a script was given, so there is a root)
-    if captured.in_git:
-        return captured.root, checkout.files(captured.root)
-    return captured.root, snapshot.relative_names(captured.root, captured.files)
+    snapshot = send_code(session.client, captured, session.settings)
+    return {**captured.execution, "snapshot": snapshot}, captured.project
 
 
 def _project_of(repository: str) -> str:

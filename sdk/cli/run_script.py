@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from dray.sdk.cli.follow import follow as follow_console
 from dray.sdk.cli.follow import report_end
 from dray.sdk.cli.new_task import Wanted, create
 from dray.sdk.cli.session import Session, verb, verbs
-from dray.sdk.cli.task_moves import put_in_queue
+from dray.sdk.cli.task_moves import check_queue, put_in_queue
 
 app = verbs()
 
@@ -36,13 +37,27 @@ def run(
     if local == (queue is not None):
         raise InvalidInput("say where to run it: --queue QUEUE, or --local", field="--queue")
     if local:
+        _refuse_for_local(wanted)
         raise typer.Exit(_run_here(wanted))
+    check_queue(session, queue or "")
     task = put_in_queue(session, create(session, wanted).id, queue or "", priority)
     session.out.answer(task, task.id)
     if follow:
         report_end(session, follow_console(session, task))
     elif wait:
         report_end(session, session.client.wait(task.id))
+
+
+def _refuse_for_local(wanted: Wanted) -> None:
+    kept = ("script", "arguments", "project", "name")
+    for field in fields(wanted):
+        if field.name not in kept and getattr(wanted, field.name) is not None:
+            option = f"--{field.name.replace('_', '-')}"
+            raise InvalidInput(
+                f"{option} is for a run on the cluster; with --local the script runs as it is, "
+                "here, with the arguments after --",
+                field=option,
+            )
 
 
 def _run_here(wanted: Wanted) -> int:

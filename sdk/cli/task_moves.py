@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dray.runtime.errors import NotFound
 from dray.sdk.cli import options
 from dray.sdk.cli.follow import follow as follow_console
 from dray.sdk.cli.follow import has_failed, report_end
@@ -95,6 +96,21 @@ def wait(
         good = good and is_terminal(task.state) and not has_failed(task) and not wanted
     if not good:
         raise typer.Exit(1)
+
+
+def check_queue(session: Session, queue: str) -> None:
+    """Refuse a queue that is not there, before anything is made for it.
+
+    Raises:
+        NotFound: those that are there are listed.
+    """
+    there = [other.name for other in session.client.list_queues()]
+    if queue not in there:
+        raise NotFound(
+            f"no queue is called {queue!r}; there are: {', '.join(there) or 'none'}. "
+            f"Make it with: dray queue create {queue}",
+            queue=queue,
+        )
 
 
 def put_in_queue(session: Session, task_id: str, queue: str, priority: int | None) -> Task:

@@ -175,6 +175,8 @@ def clone(
         "tags": tag,
     }
     parameters = options.parameters(args)
+    if queue is not None:
+        task_moves.check_queue(session, queue)
     task = session.client.clone_task(task_id, **{k: v for k, v in changes.items() if v is not None})
     if parameters:
         task = session.client.edit_task(task.id, parameters=parameters)
