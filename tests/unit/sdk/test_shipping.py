@@ -99,7 +99,7 @@ async def test_what_is_written_while_a_request_is_under_way_goes_with_the_next(
         sink.gate.clear()
         append(spool.stream(STDOUT), b"first ")
         ship.notify()
-        await asyncio.sleep(0.03)
+        await asyncio.to_thread(wait_until, _is_calling, timeout_s=PATIENCE_S)
         for word in (b"second ", b"third "):
             append(spool.stream(STDOUT), word)
             ship.notify()
