@@ -247,6 +247,8 @@ def _finish(head: Head, epoch: int, cause: Cause) -> Head:
         return head
     _check_epoch(head, epoch)
     event = causes.end_event(cause)
+    if event is Event.REQUEUE and not head.queue:
+        event = Event.FAIL  # a run started by hand has no queue to go back to
     return _closed(head, _next(head, event), cause=cause)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dray.runtime.errors import StoreUnusable
 
-_TASK_TOKEN = re.compile(r"dt_([0-9a-f]{32})\.(\d{1,9})\.([0-9a-f]{64})")
+_TASK_TOKEN = re.compile(r"dt_([0-9a-f]{32})\.(0|[1-9][0-9]{0,8})\.([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)

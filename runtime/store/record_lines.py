@@ -95,7 +95,8 @@ def parse(data: bytes, position: int) -> Parsed:
 
 
 def _decode(line: bytes) -> dict[str, Any]:
-    # Constants JSON does not know become text, as encode_record has them.
+    # NaN and Infinity as text: float() reads it where a number is expected, and elsewhere
+    # (data of a plot) it can be answered as JSON.
     record = json.loads(line, parse_constant=str)
     if not isinstance(record, dict):
         raise TypeError("not an object")

@@ -1,0 +1,233 @@
+"""The life of a task as a pure function: what holds after any commands in any order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dray.runtime import causes, machine
+from dray.runtime.causes import Cause, CauseKind
+from dray.runtime.errors import IllegalTransition, StaleEpoch
+from dray.runtime.machine import (
+    BeginExecuting,
+    Claim,
+    Command,
+    Dequeue,
+    Enqueue,
+    Finish,
+    HandOver,
+    Head,
+    LoseContact,
+    ProveDead,
+    Publish,
+    Renew,
+    RequestStop,
+    Reset,
+    StartLocal,
+    step,
+)
+from dray.runtime.models import OnLost, Policy
+from dray.runtime.states import TRANSITIONS, Event, Phase, State, is_terminal
+
+DRAFT = Head("a" * 32, State.DRAFT)
+PENDING = step(DRAFT, Enqueue("gpu"))
+RUNNING = step(PENDING, Claim("agent-1", "claim-1", 30.0))
+EXECUTING = step(RUNNING, BeginExecuting(1))
+LOCAL = step(DRAFT, StartLocal("local:h", "claim-1", 30.0))
+ABORT = causes.aborted("user")
+ENDS = [
+    causes.exited(0),
+    causes.exited(1),
+    causes.killed(9),
+    ABORT,
+    causes.marked(Event.COMPLETE, "user"),
+    Cause(CauseKind.PREEMPTED, "its node was needed"),
+    Cause(CauseKind.ENVIRONMENT_FAILED, "no such package"),
+]
+
+epochs = st.integers(0, 4)
+times = st.floats(0, 1000)
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(Enqueue, st.sampled_from(["gpu", "cpu"])),
+    st.just(Dequeue()),
+    st.builds(Claim, st.just("agent"), st.sampled_from(["c1", "c2"]), times),
+    st.builds(StartLocal, st.just("local:h"), st.sampled_from(["c1", "c2"]), times),
+    st.builds(BeginExecuting, epochs),
+    st.builds(Renew, epochs, times),
+    st.builds(RequestStop, st.just(ABORT)),
+    st.builds(Finish, epochs, st.sampled_from(ENDS)),
+    st.builds(LoseContact, epochs),
+    st.builds(ProveDead, epochs, st.just("node is gone")),
+    st.builds(HandOver, epochs, st.sampled_from(["gpu", "cpu"])),
+    st.just(Reset()),
+    st.just(Publish()),
+)
+policies = st.builds(Policy, st.sampled_from(OnLost), st.integers(0, 2))
+
+
+def check(head: Head) -> None:
+    """What is true of every head."""
+    is_running = head.state is State.RUNNING
+    assert (head.phase is not None) == is_running
+    assert (head.agent != "") == is_running
+    assert (head.claim_id != "") == is_running
+    assert (head.lease_expires_at is not None) == is_running
+    assert (head.phase_before is not None) == (head.phase is Phase.UNREACHABLE)
+    assert head.epoch >= 1 or head.state in (State.DRAFT, State.PENDING, State.ABORTED)
+    if head.state is State.PENDING:
+        assert head.queue
+    if is_terminal(head.state):
+        assert head.cause is not None
+    if Phase.STOPPING in (head.phase, head.phase_before):
+        assert head.cause is not None
+    assert head.n_requeues <= head.policy.max_requeues
+
+
+def attempt(head: Head, command: Command) -> Head:
+    """The head after a command, or the same one when it is refused."""
+    try:
+        return step(head, command)
+    except (IllegalTransition, StaleEpoch):
+        return head
+
+
+@given(policy=policies, sequence=st.lists(commands, max_size=30))
+def test_whatever_is_asked_the_head_stays_sound(policy: Policy, sequence: list[Command]) -> None:
+    head = replace(DRAFT, policy=policy)
+    for command in sequence:
+        after = attempt(head, command)
+        check(after)
+        assert after.task_id == head.task_id
+        assert after.policy == head.policy
+        opens = after.epoch != head.epoch
+        assert after.epoch == head.epoch + opens, "an epoch never goes back nor skips"
+        assert opens == (head.state is not State.RUNNING and after.state is State.RUNNING)
+        if after.state is not head.state:
+            ends = {end for (start, _), end in TRANSITIONS.items() if start is head.state}
+            assert after.state in ends
+        if is_terminal(head.state) and after.state is not head.state:
+            assert isinstance(command, (Reset, Enqueue, Publish))
+        head = after
+
+
+@given(policy=policies, sequence=st.lists(commands, max_size=20), last=commands)
+def test_a_command_that_is_repeated_has_no_second_effect(
+    policy: Policy, sequence: list[Command], last: Command
+) -> None:
+    head = replace(DRAFT, policy=policy)
+    for command in (*sequence, last):
+        head = attempt(head, command)
+    assert attempt(head, last) == head
+
+
+@given(sequence=st.lists(commands, max_size=20), command=commands)
+def test_an_attempt_that_is_over_changes_nothing(sequence: list[Command], command: Command) -> None:
+    head = DRAFT
+    for one in sequence:
+        head = attempt(head, one)
+    epoch = getattr(command, "epoch", None)
+    if epoch is not None and epoch != head.epoch:
+        with pytest.raises(StaleEpoch):
+            step(head, command)
+
+
+def test_a_claim_begins_to_prepare_and_a_local_start_executes_at_once() -> None:
+    assert (RUNNING.phase, RUNNING.epoch) == (Phase.PREPARING, 1)
+    assert (LOCAL.phase, LOCAL.epoch) == (Phase.EXECUTING, 1)
+
+
+def test_a_claim_is_answered_again_to_who_made_it_only() -> None:
+    assert step(RUNNING, Claim("agent-1", "claim-1", 99.0)) is RUNNING
+    with pytest.raises(IllegalTransition):
+        step(RUNNING, Claim("agent-1", "claim-2", 99.0))
+
+
+def test_an_illegal_step_names_both_ends_and_the_way_out() -> None:
+    with pytest.raises(IllegalTransition, match=r"is draft: cannot dequeue.*enqueue, start"):
+        step(DRAFT, Dequeue())
+    published = step(step(EXECUTING, Finish(1, causes.exited(0))), Publish())
+    with pytest.raises(IllegalTransition, match="clone it"):
+        step(published, Reset())
+
+
+def test_a_stale_epoch_names_the_current_one() -> None:
+    with pytest.raises(StaleEpoch) as caught:
+        step(RUNNING, Renew(3, 1.0))
+    assert caught.value.details["current_epoch"] == 1
+
+
+def test_silence_is_unreachable_and_a_renewal_comes_back_to_the_phase_before() -> None:
+    silent = step(EXECUTING, LoseContact(1))
+    assert silent.phase is Phase.UNREACHABLE
+    assert step(silent, LoseContact(1)) is silent
+    back = step(silent, Renew(1, 60.0))
+    assert (back.phase, back.lease_expires_at) == (Phase.EXECUTING, 60.0)
+
+
+def test_what_began_while_unreachable_is_known_when_it_comes_back() -> None:
+    silent = step(step(RUNNING, LoseContact(1)), BeginExecuting(1))
+    assert step(silent, Renew(1, 60.0)).phase is Phase.EXECUTING
+
+
+def test_a_stop_of_a_pending_task_is_its_end_and_of_a_running_one_a_request() -> None:
+    assert step(PENDING, RequestStop(ABORT)).state is State.ABORTED
+    stopping = step(EXECUTING, RequestStop(ABORT))
+    assert (stopping.state, stopping.phase) == (State.RUNNING, Phase.STOPPING)
+    assert step(stopping, RequestStop(causes.aborted("agent:x"))) is stopping, "the first counts"
+
+
+def test_a_stop_asked_for_while_unreachable_is_not_forgotten() -> None:
+    silent = step(step(EXECUTING, LoseContact(1)), RequestStop(ABORT))
+    assert silent.phase is Phase.UNREACHABLE
+    assert step(silent, Renew(1, 60.0)).phase is Phase.STOPPING
+    assert step(silent, ProveDead(1, "gone")).cause == ABORT
+
+
+def test_the_end_of_a_stopping_task_is_what_its_process_came_to() -> None:
+    stopping = step(EXECUTING, RequestStop(ABORT))
+    assert step(stopping, Finish(1, causes.exited(0))).state is State.COMPLETED
+    assert step(stopping, Finish(1, ABORT)).state is State.ABORTED
+
+
+def test_a_lost_worker_requeues_within_the_bound_and_only_where_there_is_a_queue() -> None:
+    bounded = replace(EXECUTING, policy=Policy(max_requeues=1))
+    once = step(bounded, ProveDead(1, "gone"))
+    assert (once.state, once.n_requeues) == (State.PENDING, 1)
+    again = step(step(once, Claim("b", "c2", 1.0)), ProveDead(2, "gone"))
+    assert (again.state, again.cause) == (State.FAILED, causes.worker_lost("gone"))
+    assert step(LOCAL, ProveDead(1, "gone")).state is State.FAILED
+
+
+def test_a_new_life_may_be_requeued_as_often_as_the_first() -> None:
+    lost = replace(EXECUTING, n_requeues=3)
+    failed = step(lost, Finish(1, causes.exited(1)))
+    assert step(failed, Reset()).n_requeues == 0
+    assert step(failed, Enqueue("gpu")).n_requeues == 0
+
+
+def test_a_preempted_task_goes_back_to_its_queue_and_a_local_run_fails() -> None:
+    preempted = Cause(CauseKind.PREEMPTED, "its node was needed")
+    back = step(EXECUTING, Finish(1, preempted))
+    assert (back.state, back.queue, back.n_requeues) == (State.PENDING, "gpu", 0)
+    assert step(LOCAL, Finish(1, preempted)).state is State.FAILED
+
+
+def test_a_local_run_hands_itself_over_once() -> None:
+    moved = step(LOCAL, HandOver(1, "gpu"))
+    assert (moved.state, moved.queue) == (State.PENDING, "gpu")
+    assert step(moved, HandOver(1, "gpu")) is moved
+
+
+def test_a_finish_is_answered_again_and_another_one_refused() -> None:
+    done = step(EXECUTING, Finish(1, causes.exited(0)))
+    assert step(done, Finish(1, causes.exited(0))) is done
+    with pytest.raises(StaleEpoch):
+        step(done, Finish(1, causes.exited(1)))
+
+
+def test_every_command_is_known_to_the_machine() -> None:
+    kinds = set(machine.Command.__args__)  # type: ignore[attr-defined]
+    assert len(kinds) == 13
