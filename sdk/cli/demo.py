@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dray.runtime.errors import DrayError
+from dray.runtime.records import CONSOLE_STREAMS
 from dray.sdk.cli import cluster, words
 from dray.sdk.cli.demo_code import EDITS, MARK, NEW_FILE, DemoCode, environment_variables, make
 from dray.sdk.cli.follow import follow
@@ -169,5 +170,6 @@ def _say_receipts(session: Session, runs: list[Run]) -> None:
     session.out.note("\nConsoles:")
     for run in runs:
         receipt = run.task.attempt.receipt if run.task.attempt else {}
-        for stream, entry in receipt.items():
-            session.out.note(f"  {run.title:6} {stream:8} {receipt_words(entry)}")
+        for stream in CONSOLE_STREAMS:
+            if stream in receipt:
+                session.out.note(f"  {run.title:6} {stream:8} {receipt_words(receipt[stream])}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dray.runtime.models import Task
 
+#: Titles under which a machine's own samples are kept.
+MONITOR = ":monitor:"
 _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(.*)$")
 
 
@@ -94,9 +96,10 @@ def _installed(task: Task) -> dict[str, str]:
 
 
 def _metrics(task: Task) -> dict[str, str]:
-    found = {
+    found = {  # what the machine did meanwhile is no result
         f"{title}/{series}": f"{metric.last:.6g}"
         for title, by_series in sorted(task.metrics.items())
+        if not title.startswith(MONITOR)
         for series, metric in sorted(by_series.items())
     }
     return found | {name: f"{v:.6g}" for name, v in sorted(task.single_values.items())}

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from dray.sdk.cli import words
 from dray.sdk.cli.output import Facts
+from dray.sdk.cli.task_diff import MONITOR
 
 if TYPE_CHECKING:
-    from dray.runtime.models import Attempt, EnvironmentReport, StreamReceipt, Task
+    from dray.runtime.models import Attempt, EnvironmentReport, Metric, StreamReceipt, Task
 
 
 def facts_of(task: Task, why: str = "", page: str = "") -> Facts:
@@ -90,14 +91,28 @@ def _add_results(facts: Facts, task: Task) -> None:
     facts.group("Results")
     for name, number in sorted(task.single_values.items()):
         facts.add(name, words.value(number))
-    for title, by_series in sorted(task.metrics.items()):
+    machine, reported = _split(task)
+    for title, by_series in reported.items():
         for series, metric in sorted(by_series.items()):
-            best = f"min {words.value(metric.min)}, max {words.value(metric.max)}"
-            at = f"at iteration {metric.last_iteration}, {best}"
-            facts.add(f"{title}/{series}", f"{words.value(metric.last)} {at}")
+            at = f"at iteration {metric.last_iteration}"
+            facts.add(f"{title}/{series}", f"{words.value(metric.last)} {at}, {_range(metric)}")
+    facts.group("Machine")
+    for by_series in machine.values():
+        for series, metric in sorted(by_series.items()):
+            facts.add(series, f"{words.value(metric.last)}, {_range(metric)}")
     facts.group("Artifacts")
     for artifact in task.artifacts:
         facts.add(artifact.name, artifact.uri or f"{artifact.type}, {artifact.n_bytes:,} bytes")
+
+
+def _split(task: Task) -> tuple[dict[str, dict[str, Metric]], dict[str, dict[str, Metric]]]:
+    """Metrics sampled from the machine, and those the script reported."""
+    machine = {t: found for t, found in sorted(task.metrics.items()) if t.startswith(MONITOR)}
+    return machine, {t: found for t, found in sorted(task.metrics.items()) if t not in machine}
+
+
+def _range(metric: Metric) -> str:
+    return f"min {words.value(metric.min)}, max {words.value(metric.max)}"
 
 
 def environment(report: EnvironmentReport | None) -> str:

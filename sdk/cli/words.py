@@ -32,14 +32,10 @@ def duration(seconds: float | None, *, coarse: bool = False) -> str:
     """A length of time in the unit that reads best."""
     if seconds is None:
         return ""
+    if seconds < 1 and not coarse:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "under 1 ms"
     if seconds < 60:
-        return (
-            f"{seconds:.0f} s"
-            if coarse
-            else f"{seconds:.2g} s"
-            if seconds < 1
-            else f"{seconds:.1f} s"
-        )
+        return f"{seconds:.0f} s" if coarse else f"{seconds:.1f} s"
     if seconds < 3600:
         return f"{seconds / 60:.0f} min"
     if seconds < 48 * 3600:
