@@ -148,6 +148,19 @@ def send(agent: socket.socket, messages: bytes) -> None:
         return
 
 
+def receive(agent: socket.socket) -> tuple[bytes, list[int]]:
+    """Some bytes and the descriptors that came with them; no bytes when the agent is gone.
+
+    ``socket.recv_fds`` takes flags but ignores them, and then every exec inherits what it got.
+    """
+    space = socket.CMSG_SPACE(8)
+    try:
+        data, ancillary, _, _ = agent.recvmsg(65536, space, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return b"", []
+    return data, [fd for _, _, packed in ancillary for fd in memoryview(packed).cast("i")]
+
+
 class Supervisor:
     """Forks keepers, and cleans up after those that died."""
 
@@ -183,10 +196,7 @@ class Supervisor:
 
     def serve(self) -> bool:
         """Fork one keeper; False when the agent closed the socket."""
-        try:
-            fds = socket.recv_fds(self.control, 1, 1, socket.MSG_CMSG_CLOEXEC)[1]
-        except ConnectionResetError:
-            fds = []
+        _, fds = receive(self.control)
         if not fds:
             return False
         agent = socket.socket(fileno=fds[0])
@@ -312,10 +322,7 @@ class Keeper:
 
     def hear(self) -> bool:
         """Do what the agent says; False when it is gone."""
-        try:
-            data, fds, _, _ = socket.recv_fds(self.agent, 65536, 2, socket.MSG_CMSG_CLOEXEC)
-        except ConnectionResetError:
-            return False
+        data, fds = receive(self.agent)
         self.fds += fds
         *lines, self.inbox = (self.inbox + data).split(b"\n")
         for line in lines:
@@ -348,8 +355,8 @@ class Keeper:
             for fd in (*self.fds, theirs):
                 os.close(fd)
             self.fds.clear()
-        problem = os.read(problem_fd, 65536)  # the exec closes the other end
-        os.close(problem_fd)
+        with open(problem_fd, "rb", buffering=0) as pipe:
+            problem = pipe.read()  # the exec closes the other end
         if problem:
             os.waitpid(pid, 0)
             self.tell("failed", **json.loads(problem))
@@ -419,7 +426,10 @@ class Keeper:
         """Begin the ladder; asked again, only shorten it."""
         now = time.monotonic()
         if self.due is None:
-            self.rungs = [*dict.fromkeys([first_signal, signal.SIGTERM, signal.SIGKILL])]
+            polite = dict.fromkeys((first_signal, signal.SIGTERM))
+            self.rungs = (
+                [*polite, signal.SIGKILL] if signal.SIGKILL not in polite else [signal.SIGKILL]
+            )
             self.grace_s, self.due = grace_s, now
         else:
             self.grace_s = min(self.grace_s, grace_s)
@@ -442,7 +452,8 @@ def become_child(order: dict[str, Any], keeper: int, fds: list[int], problem_fd:
         execute = os.execve if "/" in argv[0] else os.execvpe
         execute(argv[0], argv, order["env"])
     except OSError as exc:
-        problem = {"errno": exc.errno, "message": exc.strerror, "path": exc.filename}
+        path = os.fsdecode(exc.filename) if exc.filename else None  # bytes, when on the PATH
+        problem = {"errno": exc.errno, "message": exc.strerror, "path": path}
     except ValueError as exc:  # a zero byte in an argument, a '=' in a name
         problem = {"errno": errno.EINVAL, "message": str(exc), "path": None}
     finally:
