@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 
 class Repository:
     """A working tree whose files and commits a test sets up."""
@@ -38,13 +36,3 @@ class Repository:
         self.git("add", "-A")
         self.git("commit", "-q", "-m", "x")
         return self.git("rev-parse", "HEAD")
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    """A repository with one committed script, ``train.py``."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    made = Repository(tmp_path / "project").write(train_py="print('one')\n")
-    made.commit()
-    return made

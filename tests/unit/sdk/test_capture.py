@@ -12,9 +12,7 @@ import pytest
 
 from dray.sdk import capture_packages, checkout
 from dray.sdk.capture import Captured, Entry, Wishes, capture
-from tests.unit.sdk.repositories import Repository, repository
-
-__all__ = ["repository"]
+from tests.unit.sdk.repositories import Repository
 
 
 def captured(repository: Repository, name: str = "train.py", cwd: Path | None = None) -> Captured:

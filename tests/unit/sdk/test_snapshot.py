@@ -11,9 +11,7 @@ import pytest
 from dray.runtime.errors import InvalidInput, TooLarge
 from dray.runtime.snapshots import decode_manifest, digest
 from dray.sdk import checkout, snapshot
-from tests.unit.sdk.repositories import Repository, repository
-
-__all__ = ["repository"]
+from tests.unit.sdk.repositories import Repository
 
 MIB = 1 << 20
 
