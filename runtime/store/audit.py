@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import aiosqlite
@@ -21,6 +22,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PAGE = "SELECT * FROM audit WHERE task_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 _FORGET = "DELETE FROM audit WHERE task_id = ?"
+
+#: A row's number; SQLite's integers end at 19 digits.
+_CURSOR = re.compile(r"\d{1,18}")
 
 
 async def record(
@@ -99,9 +103,10 @@ class Audit:
 
 
 def _after(cursor: str | None) -> int:
-    try:
-        return int(cursor or 0)
-    except ValueError as exc:
+    if not cursor:
+        return 0
+    if not _CURSOR.fullmatch(cursor):
         raise InvalidInput(
             f"cursor {cursor!r} is not one this list gave", field="cursor", value=cursor
-        ) from exc
+        )
+    return int(cursor)

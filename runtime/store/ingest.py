@@ -8,31 +8,33 @@ A crash in between leaves the offsets behind, so the shipper sends again what is
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
 
 import aiosqlite
 
-from dray.runtime import codec, records
-from dray.runtime.causes import Cause
+from dray.runtime import records
 from dray.runtime.clock import Clock
-from dray.runtime.errors import InvalidInput, OffsetMismatch
 from dray.runtime.machine import BeginExecuting, Finish, Head, Renew
 from dray.runtime.models import EnvironmentReport, StreamReceipt
-from dray.runtime.records import CONSOLE_STREAMS, RECORDS, STREAMS, Chunk, Frame
+from dray.runtime.records import CONSOLE_STREAMS, RECORDS, Frame
 from dray.runtime.states import Phase
 from dray.runtime.store import attempts, console, database, facts, results, rows, transitions
 from dray.runtime.store.audit import Audit
 from dray.runtime.store.console import Console
 from dray.runtime.store.contract import By, Change, FrameReply
 from dray.runtime.store.database import Database
-from dray.runtime.store.record_lines import Parsed, parse
+from dray.runtime.store.incoming import (
+    Accepted,
+    End,
+    Incoming,
+    end_details,
+    fresh_bytes,
+    offsets,
+    read_end,
+    read_environment,
+    read_records,
+)
 from dray.runtime.store.task_locks import TaskLocks
-
-#: A line that is longer and still has no end is given up.
-LINE_LIMIT_BYTES = 32 << 20
-#: More than this is parsed off the loop.
-_SMALL_BYTES = 1 << 16
 
 _STREAMS = "SELECT * FROM offsets WHERE task_id = ? AND epoch = ?"
 _MOVE = """
@@ -48,59 +50,12 @@ WHERE task_id = ? AND epoch = ? AND first_output_at IS NULL
 
 
 @dataclass(frozen=True)
-class _Accepted:
-    """How far one stream has come."""
-
-    n_bytes: int = 0
-    tail: bytes = b""
-    n_malformed: int = 0
-
-
-@dataclass(frozen=True)
-class _End:
-    """What a frame's ``finish`` says."""
-
-    cause: Cause
-    receipt: dict[str, StreamReceipt]
-
-
-@dataclass(frozen=True)
 class _Renewed:
     """What the first transaction of a frame came to."""
 
     before: Head
     head: Head
     ttl_s: float
-
-
-@dataclass
-class _Incoming:
-    """A frame as it is being accepted."""
-
-    task_id: str
-    epoch: int
-    by: By
-    accepted: dict[str, _Accepted]
-    fresh: dict[str, bytes]
-    parsed: Parsed = field(default_factory=Parsed)
-    tail: bytes = b""
-
-    def moved(self) -> dict[str, _Accepted]:
-        """How far each stream has come with this frame."""
-        after = dict(self.accepted)
-        for stream, data in self.fresh.items():
-            old = after.get(stream, _Accepted())
-            is_records = stream == RECORDS
-            after[stream] = _Accepted(
-                n_bytes=old.n_bytes + len(data),
-                tail=self.tail if is_records else b"",
-                n_malformed=old.n_malformed + (self.parsed.n_malformed if is_records else 0),
-            )
-        return after
-
-    def n_console_bytes(self) -> int:
-        """Console bytes that are new."""
-        return sum(len(self.fresh.get(stream, b"")) for stream in CONSOLE_STREAMS)
 
 
 class Ingest:
@@ -128,15 +83,15 @@ class Ingest:
             OffsetMismatch: bytes are missing before a chunk; ``expected`` says from where.
             InvalidInput: a finish or an environment that cannot be read.
         """
-        end = _read_end(frame.finish)
-        environment = _read_environment(frame.environment)
+        end = read_end(frame.finish)
+        environment = read_environment(frame.environment)
         lock = self._locks.of(task_id)
         async with lock:
             accepted = await self._accepted(task_id, epoch)
             if end is not None and (reply := await self._again(task_id, epoch, end, accepted)):
                 return reply
-            incoming = _Incoming(task_id, epoch, by, accepted, _fresh(frame.chunks, accepted))
-            await _read_records(incoming)
+            incoming = Incoming(task_id, epoch, by, accepted, fresh_bytes(frame.chunks, accepted))
+            await read_records(incoming)
             renewed = await self._renew(incoming, environment, executing=frame.executing)
             await self._write(incoming)
             change = Change(renewed.before, renewed.head)
@@ -145,15 +100,15 @@ class Ingest:
                 change = Change(renewed.before, finished.after)
             return _reply(incoming, change, renewed.ttl_s)
 
-    async def _accepted(self, task_id: str, epoch: int) -> dict[str, _Accepted]:
+    async def _accepted(self, task_id: str, epoch: int) -> dict[str, Accepted]:
         found = await self._results.rows(_STREAMS, (task_id, epoch))
         return {
-            row["stream"]: _Accepted(row["n_bytes"], row["tail"], row["n_malformed"])
+            row["stream"]: Accepted(row["n_bytes"], row["tail"], row["n_malformed"])
             for row in found
         }
 
     async def _again(
-        self, task_id: str, epoch: int, end: _End, accepted: dict[str, _Accepted]
+        self, task_id: str, epoch: int, end: End, accepted: dict[str, Accepted]
     ) -> FrameReply | None:
         """The reply to a finish whose effect already stands."""
         async with self._state.reading() as connection:
@@ -161,11 +116,11 @@ class Ingest:
             row = await database.row(connection, _ATTEMPT, (task_id, epoch))
         if row is None or row["ended_at"] is None or rows.load_cause(row["cause"]) != end.cause:
             return None
-        incoming = _Incoming(task_id, epoch, By(""), accepted, {})
+        incoming = Incoming(task_id, epoch, By(""), accepted, {})
         return _reply(incoming, Change(head, head), row["lease_ttl_s"])
 
     async def _renew(
-        self, incoming: _Incoming, environment: EnvironmentReport | None, *, executing: bool
+        self, incoming: Incoming, environment: EnvironmentReport | None, *, executing: bool
     ) -> _Renewed:
         task_id, epoch, by = incoming.task_id, incoming.epoch, incoming.by
 
@@ -188,13 +143,13 @@ class Ingest:
 
         return await self._state.write(unit)
 
-    async def _write(self, incoming: _Incoming) -> None:
+    async def _write(self, incoming: Incoming) -> None:
         """Console bytes to files, then results, index and offsets in one transaction."""
         if not incoming.fresh:
             return
         task_id, epoch, now = incoming.task_id, incoming.epoch, self._clock.now()
         pieces = [
-            (stream, incoming.accepted.get(stream, _Accepted()).n_bytes, incoming.fresh[stream])
+            (stream, incoming.accepted.get(stream, Accepted()).n_bytes, incoming.fresh[stream])
             for stream in CONSOLE_STREAMS
             if stream in incoming.fresh
         ]
@@ -217,7 +172,7 @@ class Ingest:
         if incoming.parsed.n_malformed:
             await self._note_malformed(incoming)
 
-    async def _note_malformed(self, incoming: _Incoming) -> None:
+    async def _note_malformed(self, incoming: Incoming) -> None:
         async with self._state.reading() as connection:
             head = await rows.read_head(connection, incoming.task_id)
         details = {
@@ -227,14 +182,14 @@ class Ingest:
         }
         await self._audit.note("records_malformed", head, incoming.by, self._clock.now(), details)
 
-    async def _finish(self, incoming: _Incoming, end: _End) -> Change:
+    async def _finish(self, incoming: Incoming, end: End) -> Change:
         task_id, epoch = incoming.task_id, incoming.epoch
         moved = incoming.moved()
         receipt = {
             stream: await self._compare(task_id, epoch, stream, claimed, moved)
             for stream, claimed in end.receipt.items()
         }
-        details = _end_details(receipt, moved)
+        details = end_details(receipt, moved)
 
         async def unit(connection: aiosqlite.Connection) -> Change:
             await attempts.set_receipt(connection, task_id, epoch, receipt)
@@ -251,10 +206,10 @@ class Ingest:
         epoch: int,
         stream: str,
         claimed: StreamReceipt,
-        moved: dict[str, _Accepted],
+        moved: dict[str, Accepted],
     ) -> StreamReceipt:
         """What was written against what is stored; records are judged by their length alone."""
-        stored = moved.get(stream, _Accepted()).n_bytes
+        stored = moved.get(stream, Accepted()).n_bytes
         exact = stored == claimed.n_bytes
         if exact and stream in CONSOLE_STREAMS:
             digest = await asyncio.to_thread(self._console.digest, task_id, epoch, stream, stored)
@@ -262,75 +217,11 @@ class Ingest:
         return StreamReceipt(claimed.n_bytes, claimed.sha256, stored, exact)
 
 
-def _fresh(chunks: list[Chunk], accepted: dict[str, _Accepted]) -> dict[str, bytes]:
-    """The bytes of each stream that were not accepted before."""
-    fresh: dict[str, bytearray] = {}
-    for chunk in chunks:
-        expected = accepted.get(chunk.stream, _Accepted()).n_bytes
-        expected += len(fresh.get(chunk.stream, b""))
-        if chunk.offset > expected:
-            raise OffsetMismatch(
-                f"{chunk.stream} goes on at byte {expected}, the frame at {chunk.offset}",
-                stream=chunk.stream,
-                offset=chunk.offset,
-                expected=_offsets(accepted),
-            )
-        new = chunk.data[expected - chunk.offset :]
-        if new:
-            fresh.setdefault(chunk.stream, bytearray()).extend(new)
-    return {stream: bytes(data) for stream, data in fresh.items()}
-
-
-async def _read_records(incoming: _Incoming) -> None:
-    """Parse the whole lines; the beginning of the next one is kept as the tail."""
-    data = incoming.fresh.get(RECORDS)
-    if data is None:
-        return
-    old = incoming.accepted.get(RECORDS, _Accepted())
-    text = old.tail + data
-    end = text.rfind(b"\n") + 1
-    lines, incoming.tail = text[:end], text[end:]
-    position = old.n_bytes - len(old.tail)
-    if len(lines) > _SMALL_BYTES:
-        incoming.parsed = await asyncio.to_thread(parse, lines, position)
-    else:
-        incoming.parsed = parse(lines, position)
-    if len(incoming.tail) > LINE_LIMIT_BYTES:
-        # What is left of the line when its end comes will not be JSON, and count again.
-        incoming.parsed.n_malformed += 1
-        incoming.parsed.sample = f"a line of over {LINE_LIMIT_BYTES} bytes"
-        incoming.tail = b""
-
-
-def _read_end(finish: dict[str, Any] | None) -> _End | None:
-    if finish is None:
-        return None
-    try:
-        claimed = cast("dict[str, dict[str, Any]]", finish.get("receipt") or {})
-        receipt = {
-            stream: StreamReceipt(int(value["n_bytes"]), str(value["sha256"]))
-            for stream, value in claimed.items()
-            if stream in STREAMS
-        }
-        return _End(codec.from_json(Cause, finish["cause"]), receipt)
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise InvalidInput(f"finish cannot be read: {exc}", field="finish") from exc
-
-
-def _read_environment(environment: dict[str, Any] | None) -> EnvironmentReport | None:
-    if environment is None:
-        return None
-    try:
-        return codec.from_json(EnvironmentReport, environment)
-    except ValueError as exc:
-        raise InvalidInput(f"environment cannot be read: {exc}", field="environment") from exc
-
-
-def _reply(incoming: _Incoming, change: Change, ttl_s: float) -> FrameReply:
+def _reply(incoming: Incoming, change: Change, ttl_s: float) -> FrameReply:
     head = change.after
     is_stopping = Phase.STOPPING in (head.phase, head.phase_before)
     return FrameReply(
-        offsets=_offsets(incoming.moved()),
+        offsets=offsets(incoming.moved()),
         state=head.state,
         phase=head.phase,
         stop=head.cause if is_stopping else None,
@@ -338,21 +229,3 @@ def _reply(incoming: _Incoming, change: Change, ttl_s: float) -> FrameReply:
         change=change,
         n_console_bytes=incoming.n_console_bytes(),
     )
-
-
-def _offsets(accepted: dict[str, _Accepted]) -> dict[str, int]:
-    return {stream: accepted.get(stream, _Accepted()).n_bytes for stream in STREAMS}
-
-
-def _end_details(receipt: dict[str, StreamReceipt], moved: dict[str, _Accepted]) -> dict[str, Any]:
-    """What the audit says about an end that is not whole; empty for one that is."""
-    details: dict[str, Any] = {}
-    inexact = {stream: codec.to_json(one) for stream, one in receipt.items() if not one.exact}
-    if inexact:
-        details["inexact"] = inexact
-    last = moved.get(RECORDS, _Accepted())
-    if last.tail:
-        details["record_cut_off_bytes"] = len(last.tail)
-    if last.n_malformed:
-        details["n_malformed_records"] = last.n_malformed
-    return details

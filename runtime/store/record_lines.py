@@ -21,6 +21,9 @@ _INTEGER_LIMIT = 1 << 63
 _PREVIEW_LIMIT = 64 << 10
 #: Of a line that cannot be used, what the audit shows.
 _SAMPLE_LENGTH = 200
+#: NaN and Infinity become text: float() reads it where a number is expected, and elsewhere (data
+#: of a plot) it can be answered as JSON. Made once, because json.loads would make one a line.
+_DECODER = json.JSONDecoder(parse_constant=str)
 
 
 @dataclass
@@ -95,9 +98,7 @@ def parse(data: bytes, position: int) -> Parsed:
 
 
 def _decode(line: bytes) -> dict[str, Any]:
-    # NaN and Infinity as text: float() reads it where a number is expected, and elsewhere
-    # (data of a plot) it can be answered as JSON.
-    record = json.loads(line, parse_constant=str)
+    record = _DECODER.decode(line.decode())
     if not isinstance(record, dict):
         raise TypeError("not an object")
     return cast("dict[str, Any]", _clean(record) if b"\\u" in line else record)

@@ -18,8 +18,7 @@ from dray.runtime.machine import Enqueue, LoseContact, RequestStop
 from dray.runtime.models import ConfigObject, Parameter
 from dray.runtime.records import Chunk, encode_record
 from dray.runtime.states import Phase, State
-from dray.runtime.store import Store
-from dray.runtime.store import ingest as ingest_module
+from dray.runtime.store import Store, incoming
 from tests.contract.conftest import BY, TTL_S, World, finish_of
 
 
@@ -233,7 +232,7 @@ async def test_numbers_and_texts_no_database_takes_are_taken_all_the_same(world:
 async def test_a_line_without_end_is_given_up(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest_module, "LINE_LIMIT_BYTES", 100)
+    monkeypatch.setattr(incoming, "LINE_LIMIT_BYTES", 100)
     task_id, epoch = await world.running()
     endless = b"x" * 150
     await world.ship(task_id, epoch, Chunk("records", 0, endless))

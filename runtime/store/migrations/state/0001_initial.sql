@@ -44,7 +44,10 @@ CREATE INDEX tasks_by_update ON tasks (updated_at, id);
 CREATE INDEX tasks_by_name ON tasks (name, id);
 CREATE INDEX tasks_by_project ON tasks (project_id, created_at, id);
 CREATE INDEX tasks_by_state ON tasks (state, created_at, id);
+CREATE INDEX tasks_by_owner ON tasks (owner, created_at, id);
+-- A query uses these two only when it repeats their condition.
 CREATE INDEX tasks_by_parent ON tasks (parent_id, created_at, id) WHERE parent_id <> '';
+CREATE INDEX tasks_by_queue ON tasks (queue, created_at, id) WHERE queue <> '';
 -- What runs, and on which agent: as long as the cluster is wide, not as long as its history.
 CREATE INDEX tasks_running ON tasks (agent) WHERE state = 'running';
 
@@ -61,9 +64,8 @@ CREATE TABLE tags (
     task_id TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
     tag     TEXT NOT NULL,
     system  INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (task_id, system, tag)
+    UNIQUE (task_id, tag, system)
 );
-CREATE INDEX tags_by_tag ON tags (tag, task_id);
 
 CREATE TABLE attempts (
     task_id         TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
