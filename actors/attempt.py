@@ -166,8 +166,13 @@ class AttemptRun:
         status = process.status
         assert status is not None  # noqa: S101 - wait() returned
         fenced = status.signal == signal.SIGKILL and self._fence_is_due(self._shop.clock)
-        return process_cause(
-            status, self._spool, asked=self._stop_cause, steps=process.steps, fenced=fenced
+        return await asyncio.to_thread(
+            process_cause,
+            status,
+            self._spool.paths,
+            asked=self._stop_cause,
+            steps=process.steps,
+            fenced=fenced,
         )
 
     async def _stop_when_asked(self, process: ChildProcess) -> None:

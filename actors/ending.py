@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
-
-from dray.actors.streams import AttemptSpool
-from dray.runtime import causes, records
+from dray.runtime import causes
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.errors import PreparationFailed
+from dray.runtime.paths import SpoolPaths
+from dray.runtime.spool_reader import final_record
 from dray.runtime.states import Event
 from dray.runtime.subprocesses import ExitStatus
+from dray.sdk.endings import cause_of, last_words
 
 
 def preparation_cause(exc: Exception) -> Cause:
@@ -25,13 +24,13 @@ def preparation_cause(exc: Exception) -> Cause:
 
 def process_cause(
     status: ExitStatus,
-    spool: AttemptSpool,
+    spool: SpoolPaths,
     *,
     asked: Cause | None,
     steps: list[str],
     fenced: bool,
 ) -> Cause:
-    """The cause of an attempt whose process has ended.
+    """The cause of an attempt whose process has ended; reads its spool, so it may block.
 
     Args:
         asked: why it was asked to end, if it was.
@@ -48,29 +47,13 @@ def process_cause(
         )
     if status.lost:
         return causes.worker_lost("the process that kept it was killed")
-    stated = stated_end(spool.tail(records.RECORDS))
-    if stated is not None:
-        return stated
+    stated = final_record(spool)
+    if stated is not None and "marked" in stated:
+        return cause_of(stated)
     if status.exit_code is not None:
         cause = causes.exited(status.exit_code)
     else:
         cause = causes.killed(status.signal or 0)
     if causes.end_event(cause) is Event.COMPLETE:
         return cause
-    return cause.with_evidence(spool.tail(records.STDERR).decode("utf-8", "replace"))
-
-
-def stated_end(tail: bytes) -> Cause | None:
-    """The end a script stated by an explicit ``mark_*`` call, from the end of its records."""
-    for line in reversed(tail.splitlines()):
-        if b'"final"' not in line:
-            continue
-        try:
-            record = cast("dict[str, Any]", json.loads(line))
-            if record["k"] == "final" and "marked" in record:
-                return causes.marked(
-                    Event(record["marked"]), "the script", record.get("reason") or None
-                )
-        except (ValueError, KeyError, TypeError):
-            continue  # a user's text that happens to look like one
-    return None
+    return cause.with_evidence(last_words(spool))

@@ -11,9 +11,6 @@ from dray.actors.orders import WorkOrder
 from dray.runtime import codec, records
 from dray.runtime.paths import AttemptPaths, SpoolPaths
 
-#: How much of the end of a stream is read for evidence or a final record.
-TAIL_BYTES = 64 << 10
-
 
 class AttemptSpool:
     """Opened once per attempt; every append is one ``write`` and tells the shipper.
@@ -83,16 +80,6 @@ class AttemptSpool:
         """Append to the log of the preparation, as a file for the environment builder."""
         self.append(records.PREPARE, data)
         return len(data)
-
-    def tail(self, stream: str) -> bytes:
-        """The end of a stream, at most 64 KiB; empty when nothing was written."""
-        try:
-            with self.paths.stream(stream).open("rb") as file:
-                end = file.seek(0, os.SEEK_END)
-                file.seek(max(0, end - TAIL_BYTES))
-                return file.read()
-        except FileNotFoundError:
-            return b""
 
     def __enter__(self) -> AttemptSpool:
         return self

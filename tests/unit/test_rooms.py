@@ -70,6 +70,7 @@ RULES = (
         ("dray.runtime", "dray.actors", "dray.sdk.client", "dray.sdk.shipping"),
         ("anyio",),
     ),
+    Rule("actors/ending.py", ("dray.runtime", "dray.sdk.endings")),
     Rule(
         "actors/preparation.py",
         ("dray.runtime", "dray.envbuilder", "dray.actors", "dray.sdk.client"),
