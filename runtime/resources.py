@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -47,7 +48,8 @@ def check(resources: Resources) -> Resources:
     """``resources`` itself when Ray can hold such amounts.
 
     Raises:
-        InvalidInput: a negative amount, or a GPU amount above 1 that is not whole.
+        InvalidInput: an amount that is negative or not finite, or a GPU amount above 1 that is
+            not whole.
     """
     for name, amount in {
         "cpus": resources.cpus,
@@ -55,9 +57,9 @@ def check(resources: Resources) -> Resources:
         "memory_bytes": resources.memory_bytes,
         **resources.custom,
     }.items():
-        if amount < 0:
+        if amount < 0 or not math.isfinite(amount):
             raise InvalidInput(
-                f"resources.{name} is {amount}; it cannot be negative",
+                f"resources.{name} is {amount}; it takes a number from 0 up",
                 field=f"resources.{name}",
                 value=amount,
             )
