@@ -40,10 +40,10 @@ from dray.runtime.store import Store
 ROUTES = tuple(
     route
     for module in (
+        attempts,  # asked most, so looked at first
         health,
         tasks,
         task_actions,
-        attempts,
         console,
         results,
         artifacts,

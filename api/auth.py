@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from dray.api import problems
 from dray.api.context import Ctx
@@ -80,6 +80,8 @@ async def find_attempts_task(context: Ctx, id: str) -> str:
     return id if ids.is_id(id) else await context.store.tasks.resolve(id)
 
 
+#: SQLite's integers end; a number beyond them is nobody's attempt.
+Epoch = Annotated[int, Path(ge=0, lt=1 << 31)]
 TaskId = Annotated[str, Depends(find_task)]
 AttemptsTaskId = Annotated[str, Depends(find_attempts_task)]
 
@@ -111,7 +113,7 @@ async def writes_task(request: Request, caller: Caller, context: Ctx, task_id: T
 
 
 async def writes_attempt(
-    request: Request, caller: Caller, task_id: AttemptsTaskId, epoch: int
+    request: Request, caller: Caller, task_id: AttemptsTaskId, epoch: Epoch
 ) -> By:
     """The server's token, or that of this very attempt."""
     if not caller.is_admin:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Annotated, Any, cast
 
 from fastapi import Body
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from dray.runtime.errors import InvalidInput
 from dray.runtime.models import ConfigObject, Execution, Parameter, Policy, Task, TaskType
@@ -159,7 +159,7 @@ class RenewBody:
 
     __pydantic_config__ = _STRICT
 
-    wait_s: float = 0.0
+    wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 @dataclass(frozen=True)

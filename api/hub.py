@@ -49,8 +49,8 @@ class Hub:
                 if not await watcher.wait(remaining_s):
                     break
 
-    The app passes on what the store commits; only console bytes and deletions are told by the
-    routes. All of it happens in the event loop the waiters run in.
+    The app passes on what the store commits; only console bytes are told by their route. All of
+    it happens in the event loop the waiters run in.
     """
 
     def __init__(self) -> None:

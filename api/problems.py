@@ -70,6 +70,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DrayError, _on_dray_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(UnicodeEncodeError, _on_half_character)
 
 
 def answer(error: DrayError, scope: Scope) -> Response:
@@ -95,6 +96,15 @@ async def _on_http_error(request: Request, exc: Exception) -> Response:
         405: f"no route {where}; this address takes {(error.headers or {}).get('Allow')}",
     }.get(error.status_code, str(error.detail))
     return _problem(request.scope, error.status_code, code, detail, {}, dict(error.headers or {}))
+
+
+async def _on_half_character(request: Request, exc: Exception) -> Response:
+    # JSON can spell half of a surrogate pair; no file and no database can hold it.
+    text = cast("UnicodeEncodeError", exc).object
+    error = errors.InvalidInput(
+        f"{_shown(text)} holds half a character (a lone surrogate)", field="body"
+    )
+    return answer(error, request.scope)
 
 
 async def _on_invalid(request: Request, exc: Exception) -> Response:

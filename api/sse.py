@@ -5,6 +5,7 @@ Encoding, keep-alive comments and the end of a connection are FastAPI's (``fasta
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Query
@@ -14,6 +15,8 @@ from dray.api.replies import to_json_bytes
 from dray.runtime.answers import ConsolePiece
 from dray.runtime.errors import InvalidInput
 from dray.runtime.states import State
+
+_SEQ = re.compile(r"\d{1,18}", re.ASCII)
 
 __all__ = ["EventSourceResponse", "ServerSentEvent", "StartAfter", "closed_event", "piece_event"]
 
@@ -29,7 +32,7 @@ def closed_event(state: State) -> ServerSentEvent:
 
 
 async def start_after(
-    after: Annotated[int, Query(ge=0, description="`seq` of the last piece known")] = 0,
+    after: Annotated[int, Query(ge=0, lt=1 << 63, description="`seq` of the last piece known")] = 0,
     last_event_id: Annotated[
         str, Header(description="sent by a browser that connects again; wins over `after`")
     ] = "",
@@ -37,7 +40,7 @@ async def start_after(
     """The ``seq`` after which a reader goes on."""
     if not last_event_id:
         return after
-    if not last_event_id.isdecimal():
+    if not _SEQ.fullmatch(last_event_id):
         raise InvalidInput(
             f"Last-Event-ID is {last_event_id!r}; expected the id of a piece, a number",
             field="Last-Event-ID",

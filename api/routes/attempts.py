@@ -44,7 +44,7 @@ async def frames(
     request: Request,
     context: Ctx,
     task_id: auth.AttemptsTaskId,
-    epoch: int,
+    epoch: auth.Epoch,
     by: auth.AttemptWriter,
 ) -> Response:
     """Take bytes of the attempt's streams, each once, and renew its lease.
@@ -66,12 +66,12 @@ async def renew(
     body: bodies.RenewBody,
     context: Ctx,
     task_id: auth.AttemptsTaskId,
-    epoch: int,
+    epoch: auth.Epoch,
     by: auth.AttemptWriter,
 ) -> Response:
     """Renew the lease, then wait up to `wait_s` for a request to stop."""
     _ = by
-    wait_s = min(max(body.wait_s, 0.0), context.settings.heartbeat_s)
+    wait_s = min(body.wait_s, context.settings.heartbeat_s)
     deadline = context.clock.monotonic() + wait_s
     with context.hub.watch(task_id) as watcher:
         head = await _renewed(context, task_id, epoch)

@@ -31,7 +31,7 @@ Stream = Literal["stdout", "stderr", "prepare"]
 async def console(
     context: Ctx,
     task_id: auth.TaskId,
-    after: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
+    after: Annotated[int, Query(ge=0, lt=1 << 63, description="`next` of the page before")] = 0,
     tail_bytes: Annotated[
         int | None, Query(ge=0, description="instead of `after`: about this much of the end")
     ] = None,
@@ -54,7 +54,7 @@ async def raw(
     task_id: auth.TaskId,
     stream: Stream = records.STDOUT,
     epoch: Annotated[
-        int | None, Query(ge=1, description="the latest attempt's unless said")
+        int | None, Query(ge=1, lt=1 << 31, description="the latest attempt's unless said")
     ] = None,
     range: Annotated[str, Header(description="`bytes=0-1023`, `bytes=1024-` or `bytes=-512`")] = "",
 ) -> Response:

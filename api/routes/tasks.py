@@ -102,7 +102,6 @@ async def delete_task(
 ) -> None:
     """Delete a task and its outputs."""
     await context.store.tasks.delete(task_id, by, force=force)
-    context.hub.publish(task_id)
 
 
 @router.post("/{id}/clone", status_code=201, response_model=Task)

@@ -77,20 +77,32 @@ function fillTask(task) {
 }
 
 async function showTask(id) {
+  const mine = leave.signal;
+  const refresh = async () => fillTask(await (await api(`/tasks/${id}`, { signal: mine })).json());
+  let due = null; // values change with the console: look again soon, but not at every piece
+  const refreshSoon = () => {
+    due ??= setTimeout(() => {
+      due = null;
+      if (!mine.aborted) guarded(refresh);
+    }, 2000);
+  };
   $("#task pre").replaceChildren();
-  fillTask(await (await api(`/tasks/${id}`)).json());
+  await refresh();
   $("#task").hidden = false;
-  for (let last = ""; ;) {
+  for (let last = ""; !mine.aborted;) {
     try {
       $("#live").textContent = "live";
       const headers = last ? { "Last-Event-ID": last } : {};
-      const answer = await api(`/tasks/${id}/console/follow`, { headers });
+      const answer = await api(`/tasks/${id}/console/follow`, { headers, signal: mine });
       for await (const event of events(answer.body)) {
         if (event.id) last = event.id;
-        if (event.name === "piece") addPiece(JSON.parse(event.data));
+        if (event.name === "piece") {
+          addPiece(JSON.parse(event.data));
+          refreshSoon();
+        }
         if (event.name !== "closed") continue;
         $("#live").textContent = JSON.parse(event.data).state;
-        return fillTask(await (await api(`/tasks/${id}`)).json());
+        return refresh();
       }
     } catch (error) {
       if (error.name === "AbortError" || error.status) throw error;

@@ -65,11 +65,22 @@ async def test_what_is_no_frame_is_refused(api: Api, body: bytes) -> None:
 
 async def test_an_attempt_that_is_over_is_told_so(api: Api) -> None:
     task = await api.running()
-    for epoch in (0, 2, 2**62):
+    for epoch in (0, 2, 2**31 - 1):
         answer = await api.send(task.id, Frame([Chunk("stdout", 0, b"x")]), epoch)
         assert (answer.status_code, answer.json()["code"]) == (409, "stale_epoch"), epoch
     path = f"/tasks/{task.id}/attempts/2/renew"
     assert (await api.admin.post(path, json={})).json()["code"] == "stale_epoch"
+
+
+@pytest.mark.parametrize("wait_s", [b"NaN", b"Infinity", b"-1", b'"x"'])
+async def test_a_time_to_wait_that_is_none_is_refused(api: Api, wait_s: bytes) -> None:
+    task = await api.running()
+    answer = await api.admin.post(
+        f"/tasks/{task.id}/attempts/1/renew",
+        content=b'{"wait_s": %s}' % wait_s,
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["field"]) == (422, "wait_s")
 
 
 async def test_a_finish_closes_the_attempt_with_its_receipt(api: Api) -> None:

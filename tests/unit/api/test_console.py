@@ -78,7 +78,14 @@ async def test_a_stream_nobody_wrote_is_not_found(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"stream": "stdin"}, {"after": -1}, {"limit_bytes": 0}, {"tail_bytes": "all"}]
+    "query",
+    [
+        {"stream": "stdin"},
+        {"after": -1},
+        {"after": 2**63},
+        {"limit_bytes": 0},
+        {"tail_bytes": "all"},
+    ],
 )
 async def test_what_cannot_be_asked_for_is_refused(api: Api, query: object) -> None:
     id = await written(api)
@@ -86,7 +93,7 @@ async def test_what_cannot_be_asked_for_is_refused(api: Api, query: object) -> N
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
 
 
-@pytest.mark.parametrize("last", ["abc", "-1", "1.5"])
+@pytest.mark.parametrize("last", ["abc", "-1", "1.5", "9" * 30])
 async def test_a_last_event_id_that_is_none_is_refused(api: Api, last: str) -> None:
     task = await api.draft()
     path = f"/tasks/{task.id}/console/follow"

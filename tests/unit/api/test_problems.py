@@ -69,6 +69,27 @@ async def test_invalid_input_names_the_field(api: Api, body: object, field: str)
     assert field in problem["field"]
 
 
+async def test_half_a_character_is_invalid_input(api: Api) -> None:
+    answer = await api.admin.post(
+        "/tasks",
+        content=b'{"name": "\\ud800", "project": "p"}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert "surrogate" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-1"])
+async def test_an_amount_that_is_none_is_invalid_input(api: Api, amount: str) -> None:
+    resources = b'{"resources": {"cpus": %s}}' % amount.encode()
+    answer = await api.admin.post(
+        "/tasks",
+        content=b'{"name": "n", "project": "p", "execution": %s}' % resources,
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["field"]) == (422, "resources.cpus")
+
+
 async def test_a_long_invalid_value_is_cut_in_the_message(api: Api) -> None:
     answer = await api.admin.post("/tasks", json={"name": ["x" * 100_000], "project": "p"})
     assert answer.status_code == 422

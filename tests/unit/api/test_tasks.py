@@ -190,5 +190,9 @@ async def test_history_and_attempts_tell_the_story(api: Api) -> None:
     first = (await api.admin.get(f"/tasks/{task.id}/history", params={"limit": 1})).json()
     assert len(first["items"]) == 1
     assert first["next_cursor"]
+    for cursor in ("x", "-1", "9" * 30):
+        path = f"/tasks/{task.id}/history"
+        answer = await api.admin.get(path, params={"cursor": cursor})
+        assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
     (attempt,) = (await api.admin.get(f"/tasks/{task.id}/attempts")).json()["items"]
     assert (attempt["epoch"], attempt["agent"]) == (1, "agent-1")
