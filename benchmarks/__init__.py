@@ -1,0 +1,1 @@
+"""The budgets of Dray, measured on this machine: ``make bench``."""

@@ -1,0 +1,146 @@
+"""What is measured: a stable name, a unit, what it means, and the bar it is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A limit on the ratio to what was measured beside it, or on the value itself."""
+
+    of: Literal["ratio", "value"]
+    sense: Literal["<=", ">="]
+    limit: float
+
+    def holds(self, value: float, ratio: float | None) -> bool:
+        """Whether what was measured keeps to it."""
+        seen = value if self.of == "value" else ratio
+        if seen is None:
+            return False
+        return seen <= self.limit if self.sense == "<=" else seen >= self.limit
+
+    def __str__(self) -> str:
+        return f"{self.of} {self.sense} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One measure.
+
+    Attributes:
+        subject: module of this folder that measures it; those of one module run together.
+        says: one sentence for the page.
+        bar: None where it is only reported.
+    """
+
+    name: str
+    subject: str
+    unit: str
+    says: str
+    bar: Bar | None = None
+
+
+def _at_most(limit: float) -> Bar:
+    return Bar("ratio", "<=", limit)
+
+
+CATALOGUE = (
+    Spec(
+        "import-dray",
+        "children",
+        "ms",
+        "what `import dray; from dray import Task` adds to the start of a child, "
+        "against a bare start",
+        _at_most(2),
+    ),
+    Spec(
+        "task-init-in-child",
+        "children",
+        "ms",
+        "what the import and `Task.init` of a child that an agent started add, "
+        "against a bare start",
+        _at_most(2),
+    ),
+    Spec(
+        "report-scalar",
+        "scalars",
+        "µs",
+        "one `report_scalar`, against encoding and writing the same JSON line by hand",
+        _at_most(2),
+    ),
+    Spec(
+        "report-scalar-worst",
+        "scalars",
+        "ms",
+        "the slowest of 20,000 calls in the best of the rounds, against the same by hand",
+        Bar("value", "<=", 5),
+    ),
+    Spec(
+        "claim-cost-depth",
+        "claims",
+        "µs",
+        "pick and claim one task with 100,000 pending, against 100 pending",
+        _at_most(1.5),
+    ),
+    Spec(
+        "cold-environment",
+        "environments",
+        "ms",
+        "an environment built for a new key, against `uv venv` and `uv pip install` by hand, "
+        "both with the packages in uv's cache",
+        _at_most(1.5),
+    ),
+    Spec(
+        "warm-environment",
+        "environments",
+        "ms",
+        "an environment that is there already, against a bare start",
+        _at_most(2),
+    ),
+    Spec(
+        "points-per-second",
+        "points",
+        "1/s",
+        "scalars from a spool through shipper, gateway and store until a query finds them, "
+        "against decoding and inserting them by hand in one process",
+    ),
+    Spec(
+        "idle-memory",
+        "memory",
+        "MiB",
+        "the idle control plane and one agent, against Ray's own idle processes",
+        _at_most(1),
+    ),
+    Spec(
+        "enqueue-to-first-line",
+        "latency",
+        "ms",
+        "from the call that enqueues to the first line of user code, agent and environment "
+        "warm, against a bare start",
+        _at_most(3),
+    ),
+    Spec(
+        "enqueue-to-first-line-visible",
+        "latency",
+        "ms",
+        "the same until a client that follows the console has that line",
+    ),
+    Spec(
+        "throughput-200-noop",
+        "throughput",
+        "1/s",
+        "200 tasks that do nothing on two slots, from the first enqueue to the last end, "
+        "against `xargs -P2` with the same python and script",
+        Bar("ratio", ">=", 0.5),
+    ),
+    Spec(
+        "throughput-200-noop-hyperqueue",
+        "throughput",
+        "1/s",
+        "the same 200 processes by HyperQueue, against `xargs -P2`, to compare with",
+    ),
+)
+
+BY_NAME = {spec.name: spec for spec in CATALOGUE}
