@@ -101,10 +101,7 @@ def _as_main(run: Callable[[Any], object]) -> None:
 
 def _raise_without_us(exc: BaseException) -> None:
     trace: TracebackType | None = exc.__traceback__
-    ours = ("runpy", "dray.sdk.bootstrap")
-    while trace is not None and (
-        trace.tb_frame.f_globals.get("__name__") in ours or trace.tb_frame.f_code is _HERE
-    ):
+    while trace is not None and _is_ours(trace.tb_frame.f_globals):
         trace = trace.tb_next
     # The hook prints it and the recorder notes it; raising again would add these frames back.
     sys.excepthook(type(exc), exc.with_traceback(trace), trace)
@@ -127,7 +124,9 @@ def _interrupt_self() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-_HERE = main.__code__
+def _is_ours(names: dict[str, Any]) -> bool:
+    return names is globals() or names.get("__name__") == "runpy"
+
 
 if __name__ == "__main__":
     main()

@@ -24,8 +24,17 @@ def requirements(modules: Iterable[str], root: Path | None = None) -> list[str]:
         modules: dotted names, such as ``yaml`` or ``google.protobuf.message``.
         root: of the user's own code; a distribution installed from it in place is not listed.
     """
-    owners = metadata.packages_distributions()
-    names = {owner for module in modules for owner in _owners(module, owners)}
+    names: set[str] = set()
+    left: list[str] = []
+    for module in modules:
+        if _is_named_after(module.partition(".")[0]):
+            names.add(module.partition(".")[0])
+        else:
+            left.append(module)
+    if left:
+        # Reads the file list of everything that is installed, so only when it must be.
+        owners = metadata.packages_distributions()
+        names.update(owner for module in left for owner in _owners(module, owners))
     lines = {normal(name): _line(name, root) for name in names}
     return [line for name, line in sorted(lines.items()) if line and name not in NEVER_LISTED]
 
@@ -78,6 +87,15 @@ def requirement_name(line: str) -> str:
 def normal(name: str) -> str:
     """``name`` as package indexes compare it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _is_named_after(top: str) -> bool:
+    """Whether the distribution of that very name installed the module ``top``."""
+    try:
+        dist = metadata.distribution(top)
+    except metadata.PackageNotFoundError:
+        return False
+    return any(str(file) in (f"{top}/__init__.py", f"{top}.py") for file in dist.files or ())
 
 
 def _owners(module: str, owners: Mapping[str, list[str]]) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 #: The diff as ``git apply`` wants it, whatever the user's git is configured to print.
 DIFF_OPTIONS = (
@@ -23,6 +22,9 @@ DIFF_OPTIONS = (
     "--ignore-submodules=dirty",
     "--binary",
 )
+
+#: English messages, no question on the terminal, no lock taken for a look.
+_ENVIRONMENT = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 class GitFailed(Exception):
@@ -147,28 +149,19 @@ def _asked(folder: Path, *arguments: str) -> str:
 
 
 def _git_bytes(folder: Path, *arguments: str) -> bytes:
-    command = _command(folder)
+    # The program itself: importing gitpython for this costs more than all commands together.
     try:
-        return command.execute(
-            ["git", *arguments], stdout_as_string=False, strip_newline_in_stdout=False
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
-    except Exception as exc:  # gitpython raises its own tree, OSError and more
-        raise GitFailed(_last_words(exc)) from exc
-
-
-def _command(folder: Path) -> Any:
-    # Any: gitpython's overloads of ``execute`` do not cover bytes without stripping.
-    try:
-        from git.cmd import Git
-    except ImportError as exc:  # also raised when there is no git program
-        raise GitFailed(f"git is not usable here ({str(exc).strip().splitlines()[0]})") from exc
-    return Git(str(folder))
-
-
-def _last_words(exc: Exception) -> str:
-    said = getattr(exc, "stderr", "") or str(exc)
-    if isinstance(said, bytes):
-        said = said.decode("utf-8", "replace")
-    found = re.search(r"stderr: '(.*)'", str(said), re.DOTALL)
-    lines = (found.group(1) if found else str(said)).strip().splitlines()
-    return lines[0] if lines else type(exc).__name__
+    except OSError as exc:
+        raise GitFailed(f"git is not usable here ({exc.strerror or exc})") from exc
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise GitFailed(said[0] if said else f"git {arguments[0]} exited with {done.returncode}")
+    return done.stdout

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from dray.runtime.models import ConfigObject, Parameter
+from dray.sdk import arguments, session
+from dray.sdk.session import Session
 from tests.unit.sdk.live import TOKEN, Live, serving
 from tests.unit.sdk.repositories import Repository
-from tests.unit.sdk.scripts import Machine
+from tests.unit.sdk.scripts import Machine, agent_spool
 
 
 @pytest.fixture
@@ -39,3 +45,37 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 def laptop(tmp_path: Path, live: Live) -> Machine:
     """A machine that knows a server."""
     return Machine(tmp_path, live.url, TOKEN)
+
+
+Begin = Callable[..., Session]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Make this process the run of a task, under an agent or (``origin="local"``) by hand."""
+    monkeypatch.setattr(session, "_current", None)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", arguments._parse_known_args)
+    monkeypatch.setattr(arguments._State, "is_watching", False)
+    begun: list[Session] = []
+
+    def make(
+        origin: str = "agent",
+        parameters: dict[str, Parameter] | None = None,
+        configuration: dict[str, ConfigObject] | None = None,
+    ) -> Session:
+        spool = agent_spool(
+            tmp_path / f"spool{len(begun)}",
+            parameters=parameters or {},
+            configuration=configuration or {},
+        )
+        members = json.loads((spool / "attempt.json").read_text())
+        (spool / "attempt.json").write_text(json.dumps({**members, "origin": origin}))
+        made = Session(str(spool), os.getpid())
+        session.adopt(made)
+        begun.append(made)
+        return made
+
+    yield make
+    arguments.disconnect()
+    for made in begun:
+        made.writer.close()
