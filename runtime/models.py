@@ -232,6 +232,7 @@ class Task:
 
     Attributes:
         project: full name, nested by ``/``.
+        execution: in lists without the text of its diff.
         parameters: by flat name ``Section/name``.
         properties: user properties by name; editable in every state.
         runtime: facts of the last run by name (host, python, dray, gpu …).

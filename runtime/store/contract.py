@@ -54,11 +54,6 @@ class Change:
     after: Head
     entry: QueueEntry | None = None
 
-    @property
-    def happened(self) -> bool:
-        """Whether anything is different."""
-        return self.before != self.after
-
 
 @dataclass(frozen=True)
 class TaskQuery:

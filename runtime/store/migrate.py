@@ -15,6 +15,9 @@ _NAME = re.compile(r"(\d{4})_\w+\.sql")
 #: "DRAY" in ASCII; SQLite keeps it in the header of the file.
 APPLICATION_ID = int.from_bytes(b"DRAY", "big")
 
+#: RETURNING came with it.
+OLDEST_SQLITE = (3, 35, 0)
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -45,8 +48,15 @@ def migrate(path: Path, steps: list[Migration], snapshots: Path) -> None:
         snapshots: folder for a copy of an existing file before it is changed.
 
     Raises:
-        StoreUnusable: not a database of ours, a newer one, or a step failed.
+        StoreUnusable: not a database of ours, a newer one, a step failed, or SQLite is too old.
     """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreUnusable(
+            f"this Python has SQLite {sqlite3.sqlite_version}, the store needs {oldest} or newer; "
+            "use a newer Python build",
+            path=str(path),
+        )
     try:
         connection = sqlite3.connect(path, isolation_level=None)
     except sqlite3.Error as exc:

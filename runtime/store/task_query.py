@@ -13,9 +13,7 @@ from dray.runtime.store.projects import clean_name, subtree
 
 LIMIT = 1000
 _ORDERS = ("created_at", "updated_at", "name")
-_IN_PROJECT = (
-    "t.project_id IN (SELECT id FROM projects WHERE name = ? OR (name >= ? AND name < ?))"
-)
+_IN_PROJECT = "t.project_id IN (SELECT id FROM projects WHERE name = ? OR (name >= ? AND name < ?))"
 #: LIKE's own characters in what a user typed.
 _ESCAPES = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 

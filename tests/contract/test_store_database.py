@@ -316,6 +316,14 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> Non
     connection.close()
 
 
+def test_an_old_sqlite_is_refused_by_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
+    with pytest.raises(StoreUnusable, match=r"needs 3\.35\.0"):
+        migrate(tmp_path / "t.db", [STEP], tmp_path / "snapshots")
+
+
 @pytest.mark.parametrize("schema", ["state", "results"])
 def test_migrations_are_numbered_without_a_gap(schema: str) -> None:
     steps = migrations(schema)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dray.runtime.errors import InvalidInput
-from dray.runtime.models import TaskType
+from dray.runtime.models import Execution, TaskType
 from dray.runtime.states import State
 from dray.runtime.store import TaskEdit, TaskQuery
 from tests.contract.conftest import BY, World
@@ -54,6 +54,13 @@ async def test_filters(shelf: World) -> None:
 async def test_search_finds_the_beginning_of_an_id(shelf: World) -> None:
     task = (await shelf.store.tasks.list(TaskQuery(name_exact="beta"))).items[0]
     assert await names(shelf, search=task.id[:12]) == ["beta"]
+
+
+async def test_a_list_leaves_out_what_is_long(world: World) -> None:
+    task = await world.draft(execution=Execution(diff="+" * 1000, commit="c" * 40))
+    (listed,) = (await world.store.tasks.list(TaskQuery())).items
+    assert (listed.execution.diff, listed.execution.commit) == ("", "c" * 40)
+    assert (await world.store.tasks.get(task.id)).execution.diff == "+" * 1000
 
 
 async def many(world: World, n_tasks: int) -> None:
