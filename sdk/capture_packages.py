@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -33,10 +34,29 @@ def requirements(modules: Iterable[str], root: Path | None = None) -> list[str]:
             left.append(module)
     if left:
         # Reads the file list of everything that is installed, so only when it must be.
-        owners = metadata.packages_distributions()
+        owners = _distributions_by_module()
         names.update(owner for module in left for owner in _owners(module, owners))
     lines = {normal(name): _line(name, root) for name in names}
     return [line for name, line in sorted(lines.items()) if line and name not in NEVER_LISTED]
+
+
+def _distributions_by_module() -> Mapping[str, list[str]]:
+    """Top-level module → distributions that install it."""
+    if sys.version_info >= (3, 11):
+        return metadata.packages_distributions()
+    # Python 3.10 knows top_level.txt only, which most build tools no longer write
+    # (scikit-learn has none); later versions look at the installed files as well.
+    owners: dict[str, list[str]] = {}
+    for dist in metadata.distributions():
+        declared = (dist.read_text("top_level.txt") or "").split()
+        for name in dict.fromkeys(declared or _top_levels(dist)):
+            owners.setdefault(name, []).append(dist.metadata["Name"])
+    return owners
+
+
+def _top_levels(dist: metadata.Distribution) -> list[str]:
+    tops = (file.parts[0] if len(file.parts) > 1 else file.stem for file in dist.files or ())
+    return [name for top in tops if (name := top.partition(".")[0]).isidentifier()]
 
 
 def frozen(root: Path | None = None) -> list[str]:
