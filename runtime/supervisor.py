@@ -403,9 +403,10 @@ class Keeper:
             return
         number = self.rungs[0]
         pids = descendants(os.getpid())
-        send_signal(pids, number)
         if pids and self.killing_since is None:
             self.tell("step", signal=int(number), pids=pids)
+            self.flush()  # before the agent can see what comes of it
+        send_signal(pids, number)
         if number != signal.SIGKILL:
             self.rungs = self.rungs[1:]
             self.due = now + self.grace_s

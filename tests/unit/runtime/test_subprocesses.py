@@ -376,6 +376,7 @@ async def test_a_daemon_that_keeps_the_output_open_does_not_keep_wait(
     daemon = await output.daemon_of(process)
     assert (await ended(process)).exit_code == 0
     assert process.steps == ["SIGTERM to 1 process", "SIGKILL to 1 process"]
+    await process.tree_gone.wait()
     assert not is_alive(daemon)
 
 
