@@ -115,14 +115,15 @@ class ChildProcess:
             BrokenPipeError: the keeper has ended; try another one.
             OSError: the child could not be started.
         """
-        await keeper.start(self, order, [pipe.write_fd for pipe in self._pipes])
         self._keeper = keeper
+        await keeper.start(self, order, [pipe.write_fd for pipe in self._pipes])
         for pipe in self._pipes:
             pipe.start()
         self.pid = await self._started
 
     def drop(self) -> None:
         """Give everything back now; what may run is killed."""
+        self._started.cancel()
         if self._keeper is not None:
             self._keeper.let_go()
         for pipe in self._pipes:
@@ -136,7 +137,7 @@ class ChildProcess:
             self._end_start(OSError(facts["errno"], facts["message"], facts["path"]))
             self._keeper = None
         elif event == "step":
-            self.steps.append(in_words(facts["signal"], len(facts["pids"])))
+            self.steps.append(in_words(signals.Signals(facts["signal"]).name, len(facts["pids"])))
         elif event == "exited":
             self.status = ExitStatus(**facts)
             self._advance()
@@ -183,7 +184,6 @@ class ChildProcess:
             self._keeper.order(op, **facts)
 
 
-def in_words(signal: int, n_processes: int) -> str:
+def in_words(signal: str, n_processes: int) -> str:
     """One step of a ladder, as people read it: ``SIGTERM to 2 processes``."""
-    processes = "1 process" if n_processes == 1 else f"{n_processes} processes"
-    return f"{signals.Signals(signal).name} to {processes}"
+    return f"{signal} to {n_processes} process{'' if n_processes == 1 else 'es'}"

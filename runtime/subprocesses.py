@@ -269,7 +269,8 @@ def stop_tree(pid: int, grace_s: float, *, first_signal: int = signals.SIGINT) -
             break
         for process in tree:
             _send(process, number)
-        steps.append(in_words(number, len(tree)) if number else f"killed {len(tree)}")
+        name = signals.Signals(number).name if number else "SIGKILL"
+        steps.append(in_words(name, len(tree)))
         psutil.wait_procs(tree, timeout=grace_s if number else _KILL_WAIT_S)
     return steps
 
