@@ -159,6 +159,7 @@ class GatewayActor:
 
     async def stop(self) -> None:
         """Answer what is under way, close the store; the process may then be ended."""
+        self._hub.close()  # ends long polls and followed consoles, which would be waited for
         self._server.should_exit = True
         await asyncio.wait([self._main])
 
@@ -254,7 +255,6 @@ class GatewayActor:
     def _on_change(self, change: Change) -> None:
         """Push what a commit means to whoever waits for it."""
         before, after = change.before, change.after
-        self._hub.publish(after.task_id)
         if before.state is State.PENDING and after.state is not State.PENDING:
             self._deltas[before.queue].removed.append(before.task_id)
             self._left.set()

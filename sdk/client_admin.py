@@ -58,14 +58,14 @@ class AdminCalls:
         """Every project."""
         return [from_json(Project, project) for project in self._items("/projects")]
 
-    def edit_project(self, name: str, **changes: Any) -> Project:
-        """Change ``name`` or ``description``."""
-        path = f"/projects/{quoted(name)}"
+    def edit_project(self, project: str, **changes: Any) -> Project:
+        """Change ``name`` or ``description`` of the project of that name or id."""
+        path = f"/projects/{quoted(project)}"
         return from_json(Project, self._http.call("PATCH", path, to_json(changes)))
 
-    def delete_project(self, name: str, *, force: bool = False) -> None:
-        """Delete a project; with ``force`` also one that holds tasks."""
-        self._http.call("DELETE", f"/projects/{quoted(name)}", query={"force": force or None})
+    def delete_project(self, project: str) -> None:
+        """Delete an empty project."""
+        self._http.call("DELETE", f"/projects/{quoted(project)}")
 
     def server_info(self) -> ServerInfo:
         """Version, address and start of the server."""
