@@ -6,7 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 
@@ -137,7 +140,6 @@ class Output:
 
     def _rich_table(self, items: Sequence[T], columns: Sequence[Column[T]]) -> None:
         from rich.box import SIMPLE_HEAD
-        from rich.console import Console
         from rich.table import Table
 
         table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
@@ -145,14 +147,13 @@ class Output:
             table.add_column(column.header, overflow="fold")
         for item in items:
             table.add_row(*(_styled((column.short or column.cell)(item)) for column in columns))
-        Console().print(table)
+        _console().print(table)
 
     def _rich_facts(self, facts: Facts) -> None:
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
-        console = Console()
+        console = _console()
         for title, pairs in facts.groups:
             if not pairs:
                 continue
@@ -164,6 +165,14 @@ class Output:
             for label, text in pairs:
                 grid.add_row(Text(printable(label)), _styled(text))
             console.print(grid)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console()
+    # rich keeps bold and dim under NO_COLOR; who sets it wants plain text.
+    return Console(color_system=None) if console.no_color else console
 
 
 def one_line(text: str) -> str:
