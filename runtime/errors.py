@@ -21,7 +21,9 @@ A message names the thing, what was seen, what was expected and the next step.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+TYPE_CHECKING = False  # type checkers take it for true; the import is dear in a child
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 
 class DrayError(Exception):

@@ -10,9 +10,12 @@ import json
 import os
 import sys
 import time
-from typing import Any
 
 from dray.runtime.errors import InvalidInput, TooLarge
+
+TYPE_CHECKING = False  # type checkers take it for true; the import is dear in a child
+if TYPE_CHECKING:
+    from typing import Any
 
 #: A record must fit in one frame (``Settings.frame_limit_bytes``) with room to spare.
 RECORD_LIMIT_BYTES = 8 << 20

@@ -1,7 +1,7 @@
 """Command-line arguments as parameters: ``argparse`` records here, and an agent's values win.
 
-Importing this patches nothing; :func:`watch` does, once, when ``Task`` is imported, so that
-arguments parsed before ``Task.init`` are found too. Part of the child's path.
+Importing this patches nothing; ``argument_watch`` does, once, when ``Task`` is imported, so that
+arguments parsed before ``Task.init`` are found too. On the path of children that use argparse.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import sys
 from _thread import get_ident
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
 
 from dray.sdk import parameters, session
+from dray.sdk.argument_watch import SECTION, State
+from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.session import Session
 
-#: Section of the parameters that came from a command line.
-SECTION = "Args"
+if TYPE_CHECKING:
+    from typing import Any
+
 #: Parsers remembered until ``Task.init``; more than one is rare, a library's may be among them.
 REMEMBERED = 8
 
@@ -28,40 +30,22 @@ _parsed: list[tuple[Parser, argparse.Namespace]] = []
 _parsing: set[int] = set()
 
 
-class _State:
-    """What is switched on: one for the process, as the patch is."""
-
-    is_watching = False
-    #: What ``auto_connect_arg_parser`` said: argument → whether it is connected; ``*``: the rest.
-    wanted: Mapping[str, bool] | bool = True
-    #: Whether ``Task.init`` has been called, so that arguments are recorded as they are parsed.
-    is_recording = False
+def patch() -> None:
+    """Have ``argparse`` come here with every command line."""
+    cast("Any", Parser).parse_known_args = _watched
 
 
-def watch() -> None:
-    """See every command line parsed from now on."""
-    if not _State.is_watching:
-        _State.is_watching = True
-        cast("Any", Parser).parse_known_args = _watched
-
-
-def connect(wanted: Mapping[str, bool] | bool) -> None:
-    """Record arguments from now on, and those that were parsed before."""
-    _State.wanted = wanted
+def record_earlier() -> None:
+    """Record what was parsed before ``Task.init``, if that is wanted."""
     attempt = session.current()
-    if attempt is None or wanted is False:
-        _parsed.clear()
-        return
-    _State.is_recording = True
-    for parser, namespace in _parsed:
-        record(attempt, parser, namespace)
+    if attempt is not None and State.wanted is not False:
+        for parser, namespace in _parsed:
+            record(attempt, parser, namespace)
     _parsed.clear()
 
 
-def disconnect() -> None:
-    """Record no more; the next ``Task.init`` begins anew."""
-    _State.is_recording = False
-    _State.wanted = True
+def forget_earlier() -> None:
+    """Let go of what was parsed and never recorded."""
     _parsed.clear()
 
 
@@ -94,7 +78,7 @@ def _watched(self: Parser, args: Any = None, namespace: Any = None) -> Any:
         return _parse_known_args(self, args, namespace)
     _parsing.add(thread)
     try:
-        attempt = session.current() if _State.wanted is not False else None
+        attempt = session.current() if State.wanted is not False else None
         if attempt is not None and attempt.is_remote and _is_bound(attempt):
             stored = attempt.parameters(SECTION)
             known, rest = _overridden(self, args, namespace, stored)
@@ -102,9 +86,9 @@ def _watched(self: Parser, args: Any = None, namespace: Any = None) -> Any:
             known, rest = _parse_known_args(self, args, namespace)
     finally:
         _parsing.discard(thread)
-    if attempt is not None and attempt.is_master and _State.is_recording:
+    if attempt is not None and attempt.is_master and State.is_recording:
         record(attempt, self, known)
-    elif not _State.is_recording:
+    elif not State.is_recording and State.wanted is not False:
         _parsed.append((self, known))
         del _parsed[:-REMEMBERED]
     return known, rest
@@ -251,7 +235,7 @@ def _all_actions(parser: Parser, known: Any) -> Iterator[argparse.Action]:
 
 
 def _connected(actions: Iterable[argparse.Action]) -> Iterator[argparse.Action]:
-    wanted = _State.wanted
+    wanted = State.wanted
     for action in actions:
         if action.dest in (argparse.SUPPRESS, "help") or type(action).__name__ in (
             "_HelpAction",
@@ -317,3 +301,7 @@ def _relaxed(
     finally:
         for step in reversed(undo):
             step()
+
+
+if State.is_watching:
+    patch()

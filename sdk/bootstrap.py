@@ -10,7 +10,11 @@ import os
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+
+from dray.sdk.light import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 USAGE = "usage: python -m dray.sdk.bootstrap [--project P] [--name N] (SCRIPT | -m MODULE) [ARGS …]"
 
@@ -74,7 +78,7 @@ def _file_of(module: str) -> str:
 
 def _record(script: str, module: str, arguments: list[str], names: dict[str, str]) -> None:
     from dray.sdk import session, task_start
-    from dray.sdk.arguments import watch
+    from dray.sdk.argument_watch import watch
 
     watch()
     options = task_start.Options(bootstrap=True)

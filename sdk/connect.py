@@ -10,11 +10,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast
 
 from dray.runtime.errors import InvalidInput
 from dray.sdk import parameters, session
+from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.session import Session
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Section of what ``task.connect`` is given without a name.
 DEFAULT_SECTION = "General"
@@ -24,7 +27,7 @@ DEFAULT_CONFIGURATION = "General"
 _BASIC = (str, int, float, bool, type(None), list, tuple, dict)
 
 
-class ConnectedDict(dict[Any, Any]):
+class ConnectedDict(dict["Any", "Any"]):
     """A dict whose changes are stored as parameters; nested dicts are connected too.
 
     The dict it was made from is changed along, so that it does not matter which one is used.

@@ -7,73 +7,74 @@ question is asked that only the server can answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dray.runtime.errors import InvalidInput, ServerUnreachable
+from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.session import Session
 
 if TYPE_CHECKING:
+    from typing import Any, Protocol
+
     from dray.sdk.client import Client
 
-Json = dict[str, Any]
+    Json = dict[str, Any]
 
+    class Handle(Protocol):
+        """What the facade asks of a task, wherever it is."""
 
-class Handle(Protocol):
-    """What the facade asks of a task, wherever it is."""
+        @property
+        def data(self) -> Json:
+            """JSON of ``models.Task``, as it is known here."""
+            ...
 
-    @property
-    def data(self) -> Json:
-        """JSON of ``models.Task``, as it is known here."""
-        ...
+        @property
+        def spool(self) -> str:
+            """Folder of the run's records; empty for a task that does not run here."""
+            ...
 
-    @property
-    def spool(self) -> str:
-        """Folder of the run's records; empty for a task that does not run here."""
-        ...
+        def client(self) -> Client:
+            """The server."""
+            ...
 
-    def client(self) -> Client:
-        """The server."""
-        ...
+        def reload(self) -> None:
+            """Ask the server how the task is now."""
+            ...
 
-    def reload(self) -> None:
-        """Ask the server how the task is now."""
-        ...
+        def put_parameters(self, values: dict[str, Json], *, replace: bool = False) -> None:
+            """Set parameters by flat name."""
+            ...
 
-    def put_parameters(self, values: dict[str, Json], *, replace: bool = False) -> None:
-        """Set parameters by flat name."""
-        ...
+        def put_configuration(self, name: str, members: dict[str, str]) -> None:
+            """Set a configuration object."""
+            ...
 
-    def put_configuration(self, name: str, members: dict[str, str]) -> None:
-        """Set a configuration object."""
-        ...
+        def put_properties(self, values: Mapping[str, str | None]) -> None:
+            """Set user properties; None removes one."""
+            ...
 
-    def put_properties(self, values: Mapping[str, str | None]) -> None:
-        """Set user properties; None removes one."""
-        ...
+        def put_tags(self, tags: list[str]) -> None:
+            """Have exactly these tags."""
+            ...
 
-    def put_tags(self, tags: list[str]) -> None:
-        """Have exactly these tags."""
-        ...
+        def put_comment(self, text: str) -> None:
+            """Set the comment."""
+            ...
 
-    def put_comment(self, text: str) -> None:
-        """Set the comment."""
-        ...
+        def put_execution(self, members: Json) -> None:
+            """Change what the task runs."""
+            ...
 
-    def put_execution(self, members: Json) -> None:
-        """Change what the task runs."""
-        ...
+        def put_progress(self, percent: float) -> None:
+            """Say how far it is."""
+            ...
 
-    def put_progress(self, percent: float) -> None:
-        """Say how far it is."""
-        ...
+        def put_label(self, *, name: str | None = None, project: str | None = None) -> None:
+            """Rename it, or move it to another project."""
+            ...
 
-    def put_label(self, *, name: str | None = None, project: str | None = None) -> None:
-        """Rename it, or move it to another project."""
-        ...
-
-    def mark(self, outcome: str, reason: str) -> None:
-        """State its end: ``completed``, ``failed`` or ``aborted``."""
-        ...
+        def mark(self, outcome: str, reason: str) -> None:
+            """State its end: ``completed``, ``failed`` or ``aborted``."""
+            ...
 
 
 class RunningHandle:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
 
 from dray.runtime.errors import InvalidInput
 from dray.sdk import session
+from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.session import Session
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Rows of a table kept; a longer one is an artifact.
 TABLE_ROW_LIMIT = 10_000

@@ -10,7 +10,11 @@ import enum
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+
+from dray.sdk.light import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Types a parameter may state; anything else is stored without one.
 TYPE_NAMES = frozenset({"int", "float", "bool", "str", "list", "dict", "tuple", "none"})

@@ -9,10 +9,13 @@ import json
 import os
 import sys
 import time
-from typing import Any, cast
 
 from dray.runtime.errors import InvalidInput
 from dray.runtime.spool import SpoolWriter
+from dray.sdk.light import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Names below the spool's folder, as ``runtime.paths.SpoolPaths`` has them (a test compares):
 #: that module brings dataclasses, which cost more to import than all of this.

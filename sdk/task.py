@@ -8,18 +8,21 @@ task.execute_remotely("gpu")
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from dray.runtime.errors import InvalidInput
-from dray.sdk import arguments, session, task_start
+from dray.sdk import argument_watch, session, task_start
 from dray.sdk.handle import RunningHandle
+from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.task_labels import TaskLabels
 from dray.sdk.task_life import TaskLife
 from dray.sdk.task_outputs import TaskOutputs
 from dray.sdk.task_parameters import TaskParameters
 
+if TYPE_CHECKING:
+    from typing import Any
+
 # Before ``Task.init``, so that a command line parsed above it is known to it.
-arguments.watch()
+argument_watch.watch()
 
 
 class TaskTypes:

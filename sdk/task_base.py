@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from dray.sdk.handle import Handle, RunningHandle
+from dray.sdk.handle import RunningHandle
+from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.session import Session
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dray.sdk.handle import Handle
 
 
 class TaskBase:

@@ -12,7 +12,7 @@ from dray.runtime.codec import to_json
 from dray.runtime.config import Settings
 from dray.runtime.errors import InvalidInput
 from dray.sdk import capture_packages, checkout, parameters, session, snapshot
-from dray.sdk.arguments import SECTION
+from dray.sdk.argument_watch import SECTION
 from dray.sdk.capture import Captured, Entry, Wishes, capture
 from dray.sdk.client import Client
 from dray.sdk.handle import ServerHandle

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
 
 from dray.runtime.errors import InvalidInput
+from dray.sdk.light import cast
 from dray.sdk.task_base import TaskBase
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from dray.runtime.errors import DrayError, InvalidInput, ServerUnreachable
 from dray.sdk import session
+from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.task_base import TaskBase
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Words of ClearML's programs for the states people see.
 _WORDS = {

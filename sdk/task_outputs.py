@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.sdk import session
+from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.logger import Logger
 from dray.sdk.task_base import TaskBase
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from dray.sdk.artifacts import Artifacts
 
 #: Most points of a series the server gives at once.

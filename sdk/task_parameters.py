@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, cast
 
 from dray.runtime.errors import InvalidInput
 from dray.sdk import connect, parameters
+from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.session import Session
 from dray.sdk.task_base import TaskBase
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
 class TaskParameters(TaskBase):

@@ -6,18 +6,20 @@ Joining is on the child's path; what beginning a run needs is imported when it i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from dray.runtime.errors import InvalidInput
-from dray.sdk import arguments, session
+from dray.sdk import argument_watch, session
+from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.session import Session
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from dray.sdk.capture import Entry, Wishes
     from dray.sdk.local_run import LocalRun
     from dray.sdk.streams import Tees
 
-Switch = bool | Mapping[str, Any]
+    Switch = bool | Mapping[str, Any]
 
 
 class _State:
@@ -80,7 +82,7 @@ def start(project: str | None, name: str | None, task_type: str, options: Option
     _explain(options)
     run = _begin(asked, options)
     _State.run, _State.asked = run, asked
-    arguments.connect(options.auto_connect_arg_parser)
+    argument_watch.connect(options.auto_connect_arg_parser)
     return run.attempt
 
 
@@ -101,12 +103,12 @@ def wishes() -> Wishes:
 def forget() -> None:
     """No run belongs to this process any more; ``Task.init`` may begin another."""
     _State.run = _State.asked = None
-    arguments.disconnect()
+    argument_watch.disconnect()
 
 
 def _join(attempt: Session, options: Options) -> None:
     """Under an agent, or in a child of a run started by hand."""
-    arguments.connect(options.auto_connect_arg_parser)
+    argument_watch.connect(options.auto_connect_arg_parser)
     if not attempt.is_remote and _State.child_tees is None and options.auto_connect_streams:
         from dray.sdk.streams import Tees
 

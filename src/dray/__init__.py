@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers take it for true; importing `typing` is dear in a child
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from dray.runtime.errors import DrayError
     from dray.runtime.models import TaskType
     from dray.sdk.client import Client

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dray.runtime.models import ConfigObject, Parameter
-from dray.sdk import arguments, session
+from dray.sdk import argument_watch, arguments, session
 from dray.sdk.session import Session
 from tests.unit.sdk.live import TOKEN, Live, serving
 from tests.unit.sdk.repositories import Repository
@@ -55,7 +55,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     """Make this process the run of a task, under an agent or (``origin="local"``) by hand."""
     monkeypatch.setattr(session, "_current", None)
     monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", arguments._parse_known_args)
-    monkeypatch.setattr(arguments._State, "is_watching", False)
+    monkeypatch.setattr(argument_watch.State, "is_watching", False)
     begun: list[Session] = []
 
     def make(
@@ -76,6 +76,6 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
         return made
 
     yield make
-    arguments.disconnect()
+    argument_watch.disconnect()
     for made in begun:
         made.writer.close()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dray.runtime.models import Parameter
-from dray.sdk import arguments
+from dray.sdk import argument_watch, arguments
 from dray.sdk.session import Session
 from tests.unit.sdk.conftest import Begin
 from tests.unit.sdk.scripts import read_records
@@ -51,8 +51,8 @@ def parsed(
 ) -> argparse.Namespace:
     """What a script under an agent gets whose task has ``values`` stored."""
     begin(parameters=stored(**values))
-    arguments.watch()
-    arguments.connect(True)
+    argument_watch.watch()
+    argument_watch.connect(True)
     parser = argparse.ArgumentParser()
     build(parser)
     return parser.parse_args(argv.split())
@@ -163,8 +163,8 @@ def test_sub_commands_and_their_arguments(
 
 def test_arguments_new_to_the_task_are_added_and_others_left_alone(begin: Begin) -> None:
     attempt = begin(parameters=stored(old="5"))
-    arguments.watch()
-    arguments.connect(True)
+    argument_watch.watch()
+    argument_watch.connect(True)
     parser = argparse.ArgumentParser()
     parser.add_argument("--old", type=int, default=1)
     parser.add_argument("--new", type=int, default=2, help="since %(default)s")
@@ -174,7 +174,7 @@ def test_arguments_new_to_the_task_are_added_and_others_left_alone(begin: Begin)
 
 def test_the_parser_itself_is_left_as_it_was(begin: Begin) -> None:
     begin(parameters=stored(x="5", y="1"))
-    arguments.watch()
+    argument_watch.watch()
     parser = argparse.ArgumentParser()
     needed = parser.add_argument("--x", required=True)
     place = parser.add_argument("y")
@@ -184,8 +184,8 @@ def test_the_parser_itself_is_left_as_it_was(begin: Begin) -> None:
 
 def test_by_hand_every_argument_is_recorded_with_its_help(begin: Begin) -> None:
     attempt = begin("local")
-    arguments.watch()
-    arguments.connect(True)
+    argument_watch.watch()
+    argument_watch.connect(True)
     parser = argparse.ArgumentParser()
     parser.add_argument("--lr", type=float, default=0.1, help="step, 100% of the time")
     parser.add_argument("--none", type=int)
@@ -206,7 +206,7 @@ def test_by_hand_every_argument_is_recorded_with_its_help(begin: Begin) -> None:
 
 @pytest.mark.parametrize("origin", ["agent", "local"])
 def test_arguments_parsed_before_init_count_too(begin: Begin, origin: str) -> None:
-    arguments.watch()
+    argument_watch.watch()
     parser = argparse.ArgumentParser()
     parser.add_argument("--x", type=int, default=1)
     if origin == "agent":  # the environment names the run before the script says so
@@ -215,7 +215,7 @@ def test_arguments_parsed_before_init_count_too(begin: Begin, origin: str) -> No
     else:
         got = parser.parse_args([])
         attempt = begin("local")
-    arguments.connect(True)
+    argument_watch.connect(True)
     assert got.x == (5 if origin == "agent" else 1)
     assert list(args_of(attempt)) == ([] if origin == "agent" else ["x"])
 
@@ -231,8 +231,8 @@ def test_arguments_parsed_before_init_count_too(begin: Begin, origin: str) -> No
 )
 def test_some_arguments_can_be_left_out(begin: Begin, wanted: Any, names: list[str]) -> None:
     attempt = begin("local")
-    arguments.watch()
-    arguments.connect(wanted)
+    argument_watch.watch()
+    argument_watch.connect(wanted)
     parser = argparse.ArgumentParser()
     parser.add_argument("--a")
     parser.add_argument("--b")
@@ -250,7 +250,7 @@ def test_errors_of_the_command_line_are_still_errors(begin: Begin) -> None:
 def test_a_program_the_script_starts_keeps_its_own_arguments(begin: Begin) -> None:
     attempt = begin(parameters=stored(x="5"))
     attempt.master_pid += 1  # this process is one that the run has started
-    arguments.watch()
+    argument_watch.watch()
     parser = argparse.ArgumentParser()
     parser.add_argument("--x", type=int)
     assert parser.parse_args(["--x", "3"]).x == 3

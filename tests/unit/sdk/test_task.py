@@ -11,7 +11,7 @@ from dray.runtime.paths import SpoolPaths
 from dray.sdk import exits, session
 from tests.unit.sdk.live import Live
 from tests.unit.sdk.repositories import Repository
-from tests.unit.sdk.scripts import INIT, NOWHERE, TASK_ID, Machine, agent_spool, final
+from tests.unit.sdk.scripts import INIT, NOWHERE, TASK_ID, Machine, agent_spool, final, parameters
 
 
 class TestImport:
@@ -24,7 +24,8 @@ Task.init("p", "n")
 known = sys.stdlib_module_names | {"dray", "__main__"}
 strange = {m for m in sys.modules if m.split(".")[0] not in known}
 heavy = {"asyncio", "urllib", "http", "socket", "threading", "dataclasses", "inspect", "pathlib",
-         "subprocess", "hashlib", "logging", "dray.runtime.models"} & set(sys.modules)
+         "subprocess", "hashlib", "logging", "typing", "argparse", "dray.runtime.models"}
+heavy &= set(sys.modules)
 print(sorted(strange), sorted(heavy))
 """
 
@@ -71,6 +72,16 @@ class TestUnderAnAgent:
     def test_a_mark_is_recorded(self, machine: Machine) -> None:
         ran = machine.run_under_agent(INIT + "task.mark_failed('diverged')")
         assert final(ran) == {"marked": "fail", "reason": "diverged"}
+
+    def test_argparse_may_be_imported_after_dray(self, machine: Machine) -> None:
+        ran = machine.run_under_agent(
+            "from dray import Task\nimport argparse\n"
+            "p = argparse.ArgumentParser()\np.add_argument('--lr', type=float, required=True)\n"
+            "print(p.parse_args().lr, argparse.__loader__ is argparse.__spec__.loader)\n"
+            "Task.init()\n",
+            parameters=parameters(Args__lr="0.5"),
+        )
+        assert ran.out == "0.5 True\n", ran.err
 
     def test_a_spool_of_another_task_is_refused(self, machine: Machine) -> None:
         spool = agent_spool(machine.root / "spool")
@@ -139,7 +150,8 @@ class TestOffline:
     def test_a_run_without_a_server_is_recorded_and_says_how_to_send_it(
         self, machine: Machine
     ) -> None:
-        ran = machine.run(INIT + "task.logger.report_scalar('a', 'b', 1.5, 2)\nprint('done')")
+        ran = machine.run(INIT + "task.logger.report_scalar('a', 'b', 1.5, 2)\nprint(task.status)")
+        assert ran.out == "running\n"
         (line,) = ran.err.splitlines()
         assert line.startswith("dray: recording task ")
         assert line.endswith(f"To send it later: dray sync {ran.spool}")
@@ -148,8 +160,8 @@ class TestOffline:
         assert (scalar["title"], scalar["series"], scalar["i"], scalar["v"]) == ("a", "b", 2, 1.5)
 
     def test_a_server_that_does_not_answer_is_no_reason_to_stop(self, tmp_path: Path) -> None:
-        ran = Machine(tmp_path, NOWHERE, "t").run(INIT + "print(task.get_status())")
-        assert (ran.code, ran.out) == (0, "running\n")
+        ran = Machine(tmp_path, NOWHERE, "t").run(INIT + "print('done')")
+        assert (ran.code, ran.out) == (0, "done\n")
         assert "it is sent as soon as the server answers" in ran.err
 
     def test_offline_mode_asks_no_server(self, laptop: Machine, live: Live) -> None:
