@@ -172,7 +172,10 @@ class GatewayActor:
         with anyio.move_on_after(5.0):
             before = await (await self._queue_actor(head.queue)).position.remote(task_id)
             reason: str = await handles.scheduler().why.remote(task_id)
-            return reason if not before else f"{reason} ({before} before it in {head.queue!r})"
+            first = f"{before} tasks of queue {head.queue!r} come first" if before else ""
+            if reason and first:
+                return f"{reason}; {first}"
+            return reason or first or "it has just been enqueued and is being placed"
         return "the scheduler does not answer; it is being restarted"
 
     async def queues_changed(self, queues: list[Queue]) -> None:

@@ -137,7 +137,10 @@ def plan(view: View) -> list[Decision]:
 
 
 def why(view: View, task_id: str) -> str:
-    """One sentence: why this task is not running yet, from the very plan that decides it."""
+    """One sentence: why this task is not running yet, from the very plan that decides it.
+
+    Empty when the task is not among the heads: others come first, or it has just arrived.
+    """
     for decision in plan(view):
         match decision:
             case Claim() if decision.task_id == task_id:
@@ -148,7 +151,7 @@ def why(view: View, task_id: str) -> str:
                 return decision.reason
             case _:
                 continue
-    return "other tasks of its queue come first"
+    return ""
 
 
 def _lay_out(view: View) -> _Board:

@@ -20,9 +20,16 @@ QueueArgument = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of a q
 
 
 @verb(app, "create")
-def create(session: Session, name: QueueArgument) -> None:
-    """Make a queue."""
-    queue = session.client.create_queue(name)
+def create(
+    session: Session,
+    name: QueueArgument,
+    static: Annotated[
+        bool,
+        typer.Option("--static", help="Only agents started by hand take tasks from it."),
+    ] = False,
+) -> None:
+    """Make a queue. Agents are made for its tasks as needed, unless it is static."""
+    queue = session.client.create_queue(name, elastic=not static)
     session.out.answer(queue, queue.name)
 
 

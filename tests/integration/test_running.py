@@ -165,3 +165,37 @@ def agent_pid(agent: str) -> int:
             if parent is not None:
                 return int(parent.pid)
     raise AssertionError(f"no process of agent {agent}")
+
+
+def test_a_static_queue_takes_tasks_with_a_warning_and_says_what_they_wait_for(
+    cluster: Cluster,
+) -> None:
+    assert cluster.dray("queue", "create", "lab", "--static").returncode == 0
+    task = cluster.submit("print(1)")
+    ended = cluster.finished(task)
+    copy = cluster.client.clone_task(ended.id)
+    enqueued = cluster.client.enqueue(copy.id, "lab")
+    assert not enqueued.queue_served
+    assert "lab" in enqueued.warning
+    shown = cluster.dray("task", "show", copy.id).stdout
+    assert "no agent serves queue 'lab'" in shown
+    assert cluster.client.abort(copy.id).state is State.ABORTED
+
+
+def test_down_and_up_again_finds_everything_and_goes_on(cluster: Cluster) -> None:
+    source = (
+        "import os, time\nprint('epoch', os.environ['DRAY_EPOCH'], flush=True)\n"
+        "if os.environ['DRAY_EPOCH'] == '1': time.sleep(600)\n"
+    )
+    task = cluster.submit(source)
+    wait_until(lambda: cluster.console(task), lambda seen: "epoch 1" in seen)
+    down = cluster.dray("down")
+    assert "1 running task told to stop" in down.stderr + down.stdout
+    up = cluster.dray("up", "--num-cpus", "4", "--num-gpus", "2")
+    assert up.returncode == 0, up.stderr
+    ended = cluster.finished(task)
+    assert (ended.state, ended.epoch, ended.n_requeues) == (State.COMPLETED, 2, 0)
+    first = cluster.client.attempts(task.id)[0]
+    assert first.cause is not None
+    assert first.cause.kind is CauseKind.PREEMPTED
+    assert cluster.console(task) == "epoch 1\nepoch 2\n"

@@ -135,6 +135,10 @@ def test_an_elastic_queue_is_always_served(static: bool, served: bool) -> None:
     assert policy.is_served("q", static, []) is served
 
 
+def test_why_is_silent_about_a_task_it_has_not_heard_of() -> None:
+    assert policy.why(View(0, heads=(entry("t"),), nodes=(node(),)), "another") == ""
+
+
 SHAPES = st.sampled_from([ONE, Resources(cpus=2), GPU, Resources(cpus=1, gpus=0.5)])
 
 
