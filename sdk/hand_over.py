@@ -140,7 +140,8 @@ def _send_all(run: LocalRun, client: Client, news: News) -> None:
 def _execution(run: LocalRun) -> dict[str, Any]:
     """What the script changed of its execution since it began, such as its packages."""
     execution: dict[str, Any] = run.attempt.task.get("execution") or {}
-    return {name: execution[name] for name in ("packages", "output_uri") if name in execution}
+    names = ("packages", "output_uri", "resources")
+    return {name: execution[name] for name in names if name in execution}
 
 
 def _parameters(run: LocalRun) -> dict[str, Parameter]:

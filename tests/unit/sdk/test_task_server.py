@@ -94,7 +94,11 @@ class TestExecuteRemotely:
     ) -> None:
         Repository(laptop.code).write(train_py="").commit()
         (laptop.code / "untracked.txt").write_text("data")
-        ran = laptop.run(REMOTE + "task.execute_remotely('gpu')\nprint('never')\n")
+        ran = laptop.run(
+            REMOTE + "task.set_resources(gpus=1, memory_gib=0.5)\n"
+            "task.set_packages(['numpy==2'])\n"
+            "task.execute_remotely('gpu')\nprint('never')\n"
+        )
         assert (ran.code, ran.out) == (0, "before\n"), ran.err
         assert "waits in queue gpu" in ran.err
         task = live.client.get_task(task_of(ran))
@@ -104,6 +108,9 @@ class TestExecuteRemotely:
         assert [entry[0] for entry in manifest["files"]] == ["train.py", "untracked.txt"]
         assert live.client.read_blob(manifest["files"][1][1]) == b"data"
         assert task.execution.commit
+        assert task.execution.packages == ["numpy==2"]
+        wanted = task.execution.resources
+        assert (wanted.cpus, wanted.gpus, wanted.memory_bytes) == (1.0, 1.0, 2**29)
         pieces = live.client.console(task.id, stream="stdout").pieces
         assert "".join(piece.text for piece in pieces) == "before\n"
 
