@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from dray.envbuilder.failures import redact, source_failed, without_credentials
-from dray.envbuilder.git import Git
+from dray.envbuilder.git import Git, commit_in
 from dray.envbuilder.locks import exclusive
 from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.process import Finished, finish_in_thread
@@ -90,9 +90,7 @@ class _Mirror:
         return found
 
     async def _resolve(self, name: str) -> str:
-        if not await asyncio.to_thread(self.folder.is_dir):
-            return ""
-        return await self._git.ask("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
+        return await asyncio.to_thread(commit_in, self.folder, name)
 
     async def _fetch_commit(self, commit: str) -> str:
         """Everything, and where no branch leads to the commit (a pull request's), it alone."""

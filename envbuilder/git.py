@@ -1,7 +1,7 @@
-"""Run git for a checkout: never asks a person, keeps no credentials, stops when cancelled.
+"""Git for a checkout: never asks a person, keeps no credentials, stops when cancelled.
 
-GitPython is what the SDK reads a user's repository with; here git itself is run as every
-installer is, because a fetch must stream into the task's log and die with its process group.
+GitPython reads what a repository holds. What changes one is run as every installer is, because
+a fetch must stream into the task's log and die with its process group.
 """
 
 from __future__ import annotations
@@ -50,18 +50,22 @@ class Git:
             log=self.log,
         )
 
-    async def ask(self, *args: str) -> str:
-        """First line of the answer of ``git args``; empty when it fails."""
-        finished = await run_tool(
-            [_program(), *self._where(), *args],
-            env=git_variables(agent_variables()),
-            cwd=self.folder,
-            keep_stdout=True,
-        )
-        return finished.stdout.strip() if finished.code == 0 else ""
-
     def _where(self) -> list[str]:
         return [f"--git-dir={self.folder.absolute()}"] if self.bare else []
+
+
+def commit_in(folder: Path, name: str) -> str:
+    """Full id of the commit that a hash or a ref means in a repository; empty when it has none.
+
+    Reads the disk, so it belongs in a thread.
+    """
+    from git import BadName, BadObject, InvalidGitRepositoryError, NoSuchPathError, Repo
+
+    try:
+        with Repo(folder, expand_vars=False) as repository:
+            return repository.commit(name).hexsha
+    except (BadName, BadObject, InvalidGitRepositoryError, NoSuchPathError, ValueError):
+        return ""
 
 
 def _program() -> str:

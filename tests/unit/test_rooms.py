@@ -47,11 +47,11 @@ RULES = (
     Rule("runtime/store", ("dray.runtime",), ("aiosqlite",)),
     Rule("envbuilder", (*RUNTIME, "dray.envbuilder")),
     Rule("envbuilder/uvtool.py", (*RUNTIME, "dray.envbuilder"), lazily=("uv",)),
-    Rule("envbuilder/source.py", (*RUNTIME, "dray.envbuilder"), lazily=("git",)),
+    Rule("envbuilder/git.py", (*RUNTIME, "dray.envbuilder"), lazily=("git",)),
     Rule(
         "sdk",
         (*RUNTIME, "dray.sdk", "-dray.sdk.cli"),
-        lazily=("git", "cloudpickle", "psutil", "numpy", "pandas", "matplotlib", "PIL"),
+        lazily=("cloudpickle", "psutil", "numpy", "pandas", "matplotlib", "PIL"),
     ),
     Rule("sdk/cli", (*RUNTIME, "dray.sdk"), ("typer",), lazily=("rich",)),
     Rule("sdk/cli/cluster.py", (*RUNTIME, "dray.sdk"), ("typer",), ("rich", "dray.actors.cluster")),
