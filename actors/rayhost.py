@@ -105,8 +105,12 @@ def is_alive(pid: int, home: HomePaths) -> bool:
 
 
 def end_head(pid: int, home: HomePaths) -> None:
-    """End Ray's processes of this data folder, and no others on this machine."""
-    end_tree(pid)
+    """End Ray's processes of this data folder, and no others on this machine.
+
+    After a reboot ``pid`` may be anybody's.
+    """
+    if is_alive(pid, home):
+        end_tree(pid)
     mark = str(temp_dir(home))
     strays = [p for p in psutil.process_iter(["cmdline"]) if mark in " ".join(_cmdline(p))]
     _end(strays)

@@ -1,0 +1,1 @@
+"""Specifications of `actors` that need no cluster."""
