@@ -1,1 +1,1 @@
-"""Specifications of `actors` that need no cluster."""
+"""Tests of the actors room that need no cluster."""

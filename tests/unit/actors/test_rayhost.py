@@ -24,5 +24,7 @@ def test_what_was_started_for_a_data_folder_is_ended(tmp_path: Path) -> None:
     home = HomePaths(tmp_path)
     mark = str(rayhost.temp_dir(home))
     ours = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", mark])
+    assert rayhost.is_alive(ours.pid, home)
     rayhost.end_head(ours.pid, home)
-    assert ours.wait(timeout=10) != 0
+    ours.wait(timeout=10)  # psutil may have buried it
+    assert not rayhost.is_alive(ours.pid, home)
