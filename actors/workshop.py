@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import anyio
 from anyio.abc import TaskGroup
 
 from dray.runtime.clock import Clock
 from dray.runtime.config import Settings
+from dray.runtime.errors import ServerUnreachable
 from dray.runtime.paths import NodePaths
 from dray.runtime.subprocesses import Supervisor
 from dray.sdk.client import Client
+from dray.sdk.transport import pause_s
+
+T = TypeVar("T")
+
+log = logging.getLogger("dray.agent")
 
 
 @dataclass(frozen=True)
@@ -41,15 +50,31 @@ class Workshop:
 
 
 class GatewayBlobs:
-    """Fetches blobs from the gateway with a task's token; the calls run in threads."""
+    """Fetches blobs from the gateway with a task's token; the calls run in threads.
+
+    A gateway that is being restarted is waited for: no task fails because of it. Whoever
+    prepares sets the limit.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def fetch(self, sha256: str, to: Path) -> None:
         """Write the blob to the file ``to``, which appears only whole."""
-        await asyncio.to_thread(self._client.get_blob, sha256, to)
+        await _when_served(lambda: self._client.get_blob(sha256, to))
 
     async def fetch_bytes(self, sha256: str) -> bytes:
         """The blob in memory; for small ones."""
-        return await asyncio.to_thread(self._client.read_blob, sha256)
+        return await _when_served(lambda: self._client.read_blob(sha256))
+
+
+async def _when_served(call: Callable[[], T]) -> T:
+    n_failures = 0
+    while True:
+        try:
+            return await asyncio.to_thread(call)
+        except ServerUnreachable as exc:
+            if n_failures == 0:
+                log.info("waiting for the server: %s", exc)
+            await anyio.sleep(pause_s(n_failures))
+            n_failures += 1
