@@ -10,6 +10,13 @@ from dray.runtime.errors import InvalidInput
 
 #: Ray keeps resource amounts in ten-thousandths; we compare with the same grain.
 GRAIN = 1e-4
+#: Names Ray keeps for what is not a custom resource, and what to use instead.
+_OWN_MEMBERS = {
+    "CPU": "the member cpus",
+    "GPU": "the member gpus",
+    "memory": "the member memory_bytes",
+    "object_store_memory": "Ray's own",
+}
 
 
 @dataclass(frozen=True)
@@ -48,18 +55,25 @@ def check(resources: Resources) -> Resources:
     """``resources`` itself when Ray can hold such amounts.
 
     Raises:
-        InvalidInput: an amount that is negative or not finite, or a GPU amount above 1 that is
-            not whole.
+        InvalidInput: an amount that is negative, not finite or finer than Ray counts, a GPU
+            amount above 1 that is not whole, or a custom resource by the name of another.
     """
+    for name in resources.custom:
+        if not name or name in _OWN_MEMBERS:
+            raise InvalidInput(
+                f"resources.custom has {name!r}, which is {_OWN_MEMBERS.get(name, 'no name')}",
+                field=f"resources.custom.{name}",
+                value=resources.custom[name],
+            )
     for name, amount in {
         "cpus": resources.cpus,
         "gpus": resources.gpus,
         "memory_bytes": resources.memory_bytes,
         **resources.custom,
     }.items():
-        if amount < 0 or not math.isfinite(amount):
+        if amount < 0 or not math.isfinite(amount) or 0 < amount < GRAIN:
             raise InvalidInput(
-                f"resources.{name} is {amount}; it takes a number from 0 up",
+                f"resources.{name} is {amount}; it takes 0 or a number from {GRAIN:g} up",
                 field=f"resources.{name}",
                 value=amount,
             )

@@ -46,6 +46,10 @@ def test_what_is_missing_is_named_by_amount() -> None:
         (Resources(gpus=1.5), "resources.gpus"),
         (Resources(memory_bytes=-1), "resources.memory_bytes"),
         (Resources(custom={"tpu": -1}), "resources.tpu"),
+        (Resources(cpus=0.00001), "resources.cpus"),
+        (Resources(custom={"CPU": 1}), "resources.custom.CPU"),
+        (Resources(custom={"memory": 1}), "resources.custom.memory"),
+        (Resources(custom={"": 1}), "resources.custom."),
     ],
 )
 def test_amounts_ray_cannot_hold_are_refused_by_field(resources: Resources, field: str) -> None:
