@@ -31,16 +31,18 @@ class AgentActor:
     Owns: the process trees of its attempts, through one supervisor process.
     Rebuilt from: nothing; it never restarts. Its death is the proof that its attempts are
     dead, because the supervisor ends every tree when its agent goes.
-    Guarantees: an order given twice runs once; ``run`` returns only when the store has the
-    end of the attempt, or knows better.
+    Guarantees: an order given twice runs once; ``run`` returns only when nothing of the
+    attempt is left, and says so where the store does not know.
     """
 
     async def __init__(self, name: str, settings: Settings) -> None:
         log_to(NodePaths(settings.cache).root / "logs", name)
         self._name = name
         self._settings = settings
-        #: {(task id, epoch): run}, oldest first; ended ones stay for orders that come twice.
+        #: {(task id, epoch): run}, those that are under way.
         self._runs: dict[tuple[str, int], AttemptRun] = {}
+        #: {(task id, epoch): its end}, oldest first; ended ones stay for orders that come twice.
+        self._ends: dict[tuple[str, int], asyncio.Future[str]] = {}
         self._ready = asyncio.Event()
         self._tasks: TaskGroup
         self._workshop: Workshop
@@ -56,15 +58,20 @@ class AgentActor:
             gpus=handles.own_gpu_ids(),
         )
 
-    async def run(self, order: WorkOrder) -> Cause:
-        """Run an attempt to its end; asked again, wait for the same end."""
+    async def run(self, order: WorkOrder) -> str:
+        """Run an attempt until nothing of it is left; asked again, wait for the same end.
+
+        Returns:
+            Why the store could not be told of its end; empty when it has it or knows better.
+        """
         await self._ready.wait()
         key = (order.task.id, order.epoch)
-        if key not in self._runs:
+        if key not in self._ends:
             self._forget_oldest()
-            self._runs[key] = AttemptRun(order, self._workshop)
-            self._tasks.start_soon(self._runs[key].run, name=f"attempt {order.task.id[:8]}")
-        return await self._runs[key].ended()
+            run = self._runs[key] = AttemptRun(order, self._workshop)
+            self._ends[key] = run.untold
+            self._tasks.start_soon(self._see_through, run, key, name=f"attempt {key[0][:8]}")
+        return await asyncio.shield(self._ends[key])
 
     async def stop(self, task_id: str, epoch: int, cause: Cause) -> None:
         """End an attempt; nothing happens when it is not here."""
@@ -77,8 +84,14 @@ class AgentActor:
         await asyncio.Event().wait()
 
     def _forget_oldest(self) -> None:
-        ended = [key for key, run in self._runs.items() if run.is_over]
+        ended = [key for key, end in self._ends.items() if end.done()]
         for key in ended[: max(0, len(ended) - REMEMBERED_RUNS)]:
+            del self._ends[key]
+
+    async def _see_through(self, run: AttemptRun, key: tuple[str, int]) -> None:
+        try:
+            await run.run()
+        finally:
             del self._runs[key]
 
     async def _run(self) -> None:

@@ -15,9 +15,9 @@ from dray.actors.preparation import Prepared, prepare
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
 from dray.runtime import causes
-from dray.runtime.causes import Cause
+from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.clock import Clock
-from dray.runtime.errors import DrayError, ServerUnreachable
+from dray.runtime.errors import DrayError, NotFound, ServerUnreachable, StaleEpoch
 from dray.runtime.hardware import Sampler
 from dray.runtime.lease import LeaseTerms
 from dray.runtime.models import OnLost
@@ -48,13 +48,10 @@ class AttemptRun:
         self._stop_cause: Cause | None = None
         self._stopping = asyncio.Event()
         self._preparing: anyio.CancelScope | None = None
-        self._ended: asyncio.Future[Cause] = asyncio.get_running_loop().create_future()
+        self._is_deaf = False
         self._shipper: Shipper
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its end is known."""
-        return self._ended.done()
+        #: See ``run``.
+        self.untold: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def stop(self, cause: Cause) -> None:
         """Ask the attempt to end; the first cause that is given counts."""
@@ -65,22 +62,23 @@ class AttemptRun:
         if self._preparing is not None:
             self._preparing.cancel()
 
-    async def ended(self) -> Cause:
-        """How it ended, once the store has it or knows better."""
-        return await asyncio.shield(self._ended)
-
     async def run(self) -> None:
-        """The whole attempt; what the user's code does never makes this raise."""
+        """The whole attempt; what the user's code or the node does never makes this raise.
+
+        Sets ``untold`` when its processes are gone: empty when the store has its end or knows
+        better, else why the store could not be told.
+        """
+        untold = "its agent was ended"
         try:
-            cause = await self._run()
-        except BaseException as exc:
-            if not self._ended.done():
-                self._ended.set_exception(exc)
-            raise
-        self._ended.set_result(cause)
+            untold = await self._run()
+        except Exception as exc:  # a fault of this attempt must not take the agent's others along
+            log.exception("task %s could not be seen through", self._order.task.id[:8])
+            untold = f"its agent could not see it through: {exc!r}"
+        finally:
+            self.untold.set_result(untold)
         await asyncio.to_thread(shutil.rmtree, self._spool.root, ignore_errors=True)
 
-    async def _run(self) -> Cause:
+    async def _run(self) -> str:
         order = self._order
         self._spool.open(order, agent=self._shop.agent, node=self._shop.node_name)
         with self._spool, Client(order.url, order.token, retries=0) as client:
@@ -97,22 +95,26 @@ class AttemptRun:
             )
             self._spool.on_append = self._shipper.notify
             async with self._shipper:
-                cause = await self._cause(client)
-                await self._close(cause)
-        return cause
+                return await self._close(await self._cause(client))
 
-    async def _close(self, cause: Cause) -> None:
-        """Have the store take the end, or say that it knows better; an absent one is awaited."""
+    async def _close(self, cause: Cause) -> str:
+        """Have the store take the end; why it does not, unless it knows better.
+
+        An absent one is awaited.
+        """
         while True:
             try:
                 await self._shipper.finish(cause, FINISH_TIMEOUT_S)
             except ServerUnreachable as exc:
                 log.warning("%s", exc)
+            except (StaleEpoch, NotFound) as exc:
+                log.info("task %s is no longer this agent's: %s", self._order.task.id[:8], exc)
+                return ""
             except DrayError as exc:
-                log.info("the end of task %s was refused: %s", self._order.task.id[:8], exc)
-                return
+                log.warning("the end of task %s was refused: %s", self._order.task.id[:8], exc)
+                return f"the server took no more of what it put out: {exc.message}"
             else:
-                return
+                return ""
 
     def _give_up(self, exc: DrayError) -> None:
         """The server takes nothing more of this attempt: it must not go on."""
@@ -128,7 +130,7 @@ class AttemptRun:
                     prepared.plan.argv,
                     cwd=prepared.plan.cwd,
                     env=prepared.plan.env,
-                    on_output=self._spool.append,
+                    on_output=self._keep,
                 )
             except (OSError, DrayError) as exc:
                 return preparation_cause(exc)
@@ -142,7 +144,7 @@ class AttemptRun:
                 try:
                     prepared = await prepare(self._order, self._spool, self._shop, client)
                     self._shipper.set_environment(prepared.environment.report)
-                except DrayError as exc:
+                except (DrayError, OSError) as exc:
                     return preparation_cause(exc)
         self._preparing = None
         if prepared is None or self._stop_cause is not None:
@@ -155,14 +157,18 @@ class AttemptRun:
     async def _see_through(self, process: ChildProcess) -> Cause:
         """Watch over a child until it and everything below it is gone."""
         self._shipper.mark_executing()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._stop_when_asked, process)
-            tasks.start_soon(self._sample, process.pid)
-            tasks.start_soon(self._hold_fence, process)
-            await process.wait()
-            # What the child left behind holds memory and GPUs: it goes before the slot is free.
-            await process.stop(self._shop.settings.stop_grace_s, signal.SIGTERM)
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._stop_when_asked, process)
+                tasks.start_soon(self._sample, process.pid)
+                tasks.start_soon(self._hold_fence, process)
+                await process.wait()
+                # What the child left behind holds memory and GPUs: it goes before the slot is free.
+                await process.stop(self._shop.settings.stop_grace_s, signal.SIGTERM)
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):  # whatever happened, no process outlives this
+                await process.stop(0, signal.SIGKILL)
         status = process.status
         assert status is not None  # noqa: S101 - wait() returned
         fenced = status.signal == signal.SIGKILL and self._fence_is_due(self._shop.clock)
@@ -175,12 +181,29 @@ class AttemptRun:
             fenced=fenced,
         )
 
+    def _keep(self, stream: str, data: bytes) -> None:
+        """Put output into the spool; without room for it the attempt ends, at an exact prefix."""
+        if self._is_deaf:
+            return
+        try:
+            self._spool.append(stream, data)
+        except OSError as exc:
+            self._is_deaf = True
+            message = f"its output could not be kept on node {self._shop.node_name}: {exc}"
+            self.stop(Cause(CauseKind.WORKER_LOST, message))
+
     async def _stop_when_asked(self, process: ChildProcess) -> None:
         await self._stopping.wait()
         await process.stop(self._shop.settings.stop_grace_s)
 
     async def _sample(self, pid: int) -> None:
-        """Record what the child's tree and its machine use."""
+        """Record what the child's tree and its machine use, as long as there is room for it."""
+        try:
+            await self._sample_for_ever(pid)
+        except OSError as exc:
+            log.warning("task %s is not sampled: %s", self._order.task.id[:8], exc)
+
+    async def _sample_for_ever(self, pid: int) -> None:
         sampler, began = Sampler(pid=pid), self._shop.clock.monotonic()
         with SpoolWriter(self._spool.records) as writer:
             while True:

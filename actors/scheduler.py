@@ -203,7 +203,9 @@ class SchedulerActor:
         try:
             while True:
                 try:
-                    await member.handle.run.remote(order)
+                    untold: str = await member.handle.run.remote(order)
+                    if untold:
+                        await self._prove_dead(order, untold)
                     return
                 except handles.ActorGone as exc:
                     await self._prove_dead(order, str(exc))

@@ -156,8 +156,8 @@ def records_with(lines: Iterable[bytes], word: bytes) -> Iterator[dict[str, Any]
         if word in line:
             try:
                 record = json.loads(line)
-            except ValueError:
-                continue  # a torn line; the server skips it too
+            except (ValueError, RecursionError):
+                continue  # a torn or a bottomless line; the server skips it too
             if isinstance(record, dict):
                 yield cast("dict[str, Any]", record)
 

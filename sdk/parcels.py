@@ -214,7 +214,10 @@ class ParcelService:
 
     def _save(self) -> None:
         if self.is_closed or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
-            self.save()
+            try:
+                self.save()
+            except OSError as exc:  # what is shipped is worth more than the hint
+                log.warning("%s cannot be written: %s", self._spool.shipped, exc)
 
     def _covers(self, totals: Mapping[str, int], chunks: list[Chunk]) -> bool:
         reached = {**self.offsets, **{c.stream: c.offset + len(c.data) for c in chunks}}

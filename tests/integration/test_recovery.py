@@ -1,0 +1,60 @@
+"""What goes wrong around a task costs that task its due, and nothing else anything."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+
+from dray.runtime.causes import CauseKind
+from dray.runtime.states import State
+from tests.integration.conftest import Cluster
+from tests.waiting import wait_until
+
+
+def test_a_task_that_prepares_waits_for_a_killed_gateway(cluster: Cluster) -> None:
+    gateway = cluster.pid_of("gateway")
+    task = cluster.submit(f"print({random.random()})")  # bytes no node has seen
+    wait_until(lambda: cluster.client.get_task(task.id).state, lambda s: s is not State.PENDING)
+    os.kill(gateway, signal.SIGKILL)
+    ended = cluster.finished(task)
+    assert (ended.state, ended.epoch) == (State.COMPLETED, 1), ended.cause
+
+
+def test_a_script_that_deletes_its_spool_runs_once(cluster: Cluster) -> None:
+    source = (
+        "import os, shutil\n"
+        "print('before', flush=True)\n"
+        "shutil.rmtree(os.path.dirname(os.environ['DRAY_SPOOL']))\n"
+        "print('after', flush=True)\n"
+    )
+    ended = cluster.finished(cluster.submit(source))
+    assert (ended.state, ended.epoch) == (State.COMPLETED, 1), ended.cause
+
+
+def test_output_a_node_has_no_room_for_fails_its_task_alone(cluster: Cluster) -> None:
+    source = (
+        "import os, time\n"
+        "os.symlink('/dev/full', os.environ['DRAY_SPOOL'] + '/stdout.log')\n"
+        "print('lost', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    ended = cluster.finished(cluster.submit(source))
+    assert (ended.state, ended.epoch) == (State.FAILED, 1)
+    assert ended.cause is not None
+    assert ended.cause.kind is CauseKind.WORKER_LOST
+    assert "No space left" in ended.cause.message
+    after = cluster.finished(cluster.submit("print('next')"))
+    assert after.attempt is not None
+    assert ended.attempt is not None
+    assert after.attempt.agent == ended.attempt.agent
+
+
+def test_a_bottomless_record_ends_nothing(cluster: Cluster) -> None:
+    source = (
+        "import os\n"
+        "with open(os.environ['DRAY_SPOOL'] + '/records.jsonl', 'w') as file:\n"
+        "    file.write('{\"k\":\"final\",\"x\":' + '[' * 100_000 + ']' * 100_000 + '}\\n')\n"
+    )
+    ended = cluster.finished(cluster.submit(source))
+    assert (ended.state, ended.epoch) == (State.COMPLETED, 1), ended.cause
