@@ -16,8 +16,11 @@ from dray import __version__
 from dray.actors import rayhost
 from dray.runtime import tokens
 from dray.runtime.config import Settings
-from dray.runtime.errors import Conflict, StoreUnusable
+from dray.runtime.errors import Conflict, ServerUnreachable, StoreUnusable
 from dray.runtime.paths import HomePaths
+
+#: A Ray head that runs accepts a connection at once.
+CONNECT_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def down(settings: Settings, *, force: bool = False) -> DownReport:
     if record is None:
         return DownReport(was_up=False)
     n_told = 0
-    if not force and _is_up(record, home):
+    if not force and _is_up(record, home) and _answers(record):
         n_told = _driver(home, record).take_down(settings, record.ray_address)
     _sweep(record, home)
     return DownReport(was_up=True, n_told=n_told)
@@ -162,6 +165,18 @@ def _is_up(record: _Record, home: HomePaths) -> bool:
     return True  # a joined Ray is somebody else's; connecting will tell
 
 
+def _answers(record: _Record) -> bool:
+    """Whether something listens at a Ray address; Ray itself would try for two minutes."""
+    host, _, port = record.ray_address.rpartition(":")
+    if not port.isdigit():
+        return True  # a word such as ``auto``, which Ray looks up
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
 def _start_ray(settings: Settings, home: HomePaths, options: UpOptions) -> _Record:
     url = f"http://{_reachable_host(settings.host)}:{settings.port}"
     if options.address is not None:
@@ -181,6 +196,12 @@ def _reachable_host(host: str) -> str:
 
 def _join(settings: Settings, home: HomePaths, record: _Record, *, was_up: bool) -> ClusterInfo:
     """See to it that every actor is there and healthy."""
+    if not _answers(record):
+        raise ServerUnreachable(
+            f"no Ray cluster answers at {record.ray_address}; start one with `ray start --head`, "
+            "or leave --address out to have Dray start its own",
+            address=record.ray_address,
+        )
     driver = _driver(home, record)
     n_agents = driver.bring_up(settings, record.url, record.ray_address)
     return ClusterInfo(record.url, record.url, str(home.root), record.ray_address, n_agents, was_up)

@@ -35,10 +35,10 @@ HEAD = "node:__internal_head__"
 #: A token amount: Ray wants more than zero of a resource to place by it.
 TOKEN_AMOUNT = 0.001
 
-#: What a caller sees when the actor is gone for good.
-ActorGone = ray_exceptions.ActorDiedError
-#: What a caller sees when an actor could not be reached this time.
-ActorTrouble = ray_exceptions.RayActorError
+#: What a caller sees when the actor is gone for good, or can never be placed (its node is gone).
+ActorGone = (ray_exceptions.ActorDiedError, ray_exceptions.ActorUnschedulableError)
+#: What a caller sees when an actor could not be reached, this time or for good.
+ActorTrouble = (ray_exceptions.RayActorError, ray_exceptions.ActorUnschedulableError)
 #: What a caller sees when the method itself raised.
 CallFailed = ray_exceptions.RayTaskError
 #: What a driver sees when an answer took too long.
@@ -150,8 +150,21 @@ def own_gpu_ids() -> list[str]:
 
 
 def connect(address: str) -> None:
-    """Join the cluster at ``address`` as a driver."""
-    ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    """Join the cluster at ``address`` as a driver.
+
+    Raises:
+        ServerUnreachable: no Ray answers there, or it asks for another token.
+    """
+    try:
+        ray.init(
+            address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR
+        )
+    except (ConnectionError, ray_exceptions.RayError, ValueError, RuntimeError) as exc:
+        raise ServerUnreachable(
+            f"no Ray cluster can be joined at {address} ({exc}); start one with "
+            "`ray start --head`, or leave --address out to have Dray start its own",
+            address=address,
+        ) from exc
 
 
 def disconnect() -> None:
