@@ -65,7 +65,7 @@ def take_down(settings: Settings, ray_address: str) -> int:
 def _await_health(actor: handles.Handle, name: str, settings: Settings) -> Health:
     try:
         return cast("Health", handles.get(actor.ping.remote(), ACTOR_TIMEOUT_S))
-    except (handles.CallTimeout, handles.ActorTrouble, handles.CallFailed) as exc:
+    except (handles.CallTimeout, *handles.ActorTrouble, handles.CallFailed) as exc:
         log = HomePaths(settings.home).logs / f"{name}.log"
         tail = log.read_text("utf-8", "replace")[-1500:] if log.is_file() else str(exc)
         raise StoreUnusable(f"the {name} did not start; the end of {log}:\n{tail}") from exc

@@ -103,9 +103,14 @@ class Fleet:
             node_id=wanted.node_id,
             resources=wanted.resources,
         )
-        handle = await asyncio.to_thread(
-            handles.get_or_create, AgentActor, options, record.name, self._settings
-        )
+        try:
+            handle = await asyncio.to_thread(
+                handles.get_or_create, AgentActor, options, record.name, self._settings
+            )
+        except (ValueError, TypeError) as exc:  # amounts that Ray holds in other portions (TPU)
+            log.warning("Ray refuses agent %s: %s", record.name, exc)
+            await handles.gateway().remove_agent.remote(record.name)
+            return
         self._enlist(Member(record, wanted.node_id, handle))
 
     async def adopt(self, record: AgentRecord) -> Member | None:
@@ -125,8 +130,9 @@ class Fleet:
             return
         log.info("retiring %s: %s", name, reason)
         member.gone.set()
-        await handles.gateway().remove_agent.remote(name)
+        # In this order: an actor the store does not know would hold its resources for ever.
         handles.kill(handles.agent_actor_name(name))
+        await handles.gateway().remove_agent.remote(name)
 
     async def give_up(self, member: Member, evidence: str) -> None:
         """End an agent that is in a state nobody knows."""
@@ -142,7 +148,7 @@ class Fleet:
         try:
             with anyio.fail_after(START_TIMEOUT_S):
                 facts: AgentFacts = await member.handle.facts.remote()
-        except (TimeoutError, handles.ActorTrouble) as exc:
+        except (TimeoutError, *handles.ActorTrouble) as exc:
             log.warning("agent %s did not start: %s", member.record.name, _first_line(exc))
             await anyio.sleep(START_RETRY_S)
             await self._drop(member)
