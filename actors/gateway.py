@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 from collections import defaultdict
-from dataclasses import dataclass, field
 
 import anyio
 import uvicorn
@@ -14,7 +13,14 @@ import uvicorn
 from dray.actors import handles
 from dray.actors.handles import ActorOptions
 from dray.actors.lifetime import log_to, run_for_life
-from dray.actors.orders import ClaimIntent, ClusterState, Health, OpenOrder, WorkOrder
+from dray.actors.orders import (
+    ClaimIntent,
+    ClusterState,
+    Health,
+    OpenOrder,
+    QueueDelta,
+    WorkOrder,
+)
 from dray.actors.queue import QueueActor
 from dray.api.app import create_app
 from dray.api.hub import Hub
@@ -37,14 +43,6 @@ SYSTEM = By("scheduler")
 REMOVALS_S = 0.05
 #: A component that takes longer to answer is shown as silent.
 COMPONENT_TIMEOUT_S = 2.0
-
-
-@dataclass
-class _Delta:
-    """What a queue actor has not been told yet."""
-
-    added: list[QueueEntry] = field(default_factory=list[QueueEntry])
-    removed: list[str] = field(default_factory=list[str])
 
 
 class _Server(uvicorn.Server):
@@ -76,7 +74,7 @@ class GatewayActor:
         self._clock = SystemClock()
         self._token = tokens.read_or_create(self._home.token)
         self._hub = Hub()
-        self._deltas: defaultdict[str, _Delta] = defaultdict(_Delta)
+        self._deltas: defaultdict[str, QueueDelta] = defaultdict(QueueDelta)
         #: Set by arrivals, which are told at once, and by whatever else there is to tell.
         self._arrived = asyncio.Event()
         self._left = asyncio.Event()
@@ -259,12 +257,12 @@ class GatewayActor:
         """Push what a commit means to whoever waits for it."""
         before, after = change.before, change.after
         if before.state is State.PENDING and after.state is not State.PENDING:
-            self._deltas[before.queue].removed.append(before.task_id)
+            self._deltas[before.queue].remove(before.task_id)
             self._left.set()
             if after.state is not State.RUNNING:
                 handles.scheduler().withdraw.remote([before.task_id])
         if change.entry is not None:
-            self._deltas[change.entry.queue].added.append(change.entry)
+            self._deltas[change.entry.queue].add(change.entry)
             self._arrived.set()
             self._left.set()
         asked = after.phase is Phase.STOPPING and before.phase is not Phase.STOPPING
@@ -281,10 +279,11 @@ class GatewayActor:
                 await self._arrived.wait()
             self._arrived.clear()
             self._left.clear()
-            deltas, self._deltas = self._deltas, defaultdict(_Delta)
+            deltas, self._deltas = self._deltas, defaultdict(QueueDelta)
             for queue, delta in deltas.items():
-                actor = await self._queue_actor(queue)
-                actor.changed.remote(delta.added, delta.removed)
+                # What leaves a queue that was deleted is no reason to make an actor for it.
+                if delta.added or queue in self._queue_actors:
+                    (await self._queue_actor(queue)).changed.remote(delta)
 
     async def _queue_actor(self, queue: str) -> handles.Handle:
         if queue not in self._queue_actors:
@@ -299,6 +298,6 @@ async def _component(name: str, actor: handles.Handle) -> Component:
     try:
         with anyio.fail_after(COMPONENT_TIMEOUT_S):
             health: Health = await actor.ping.remote()
-    except (TimeoutError, handles.ActorTrouble):
+    except (TimeoutError, *handles.ActorTrouble):
         return Component(name, "does not answer")
     return Component(name, "alive", health.pid, int(health.restarted))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from dray.runtime.models import AgentRecord, Task
+from dray.runtime.models import AgentRecord, QueueEntry, Task
 
 
 @dataclass(frozen=True)
@@ -70,3 +70,25 @@ class ClaimIntent:
     agent: str
     node: str
     claim_id: str
+
+
+@dataclass
+class QueueDelta:
+    """What came to a queue and what left it, as committed; a task's last step counts.
+
+    Attributes:
+        added: entries by task.
+        removed: tasks that left; one that is also in ``added`` left before it came.
+    """
+
+    added: dict[str, QueueEntry] = field(default_factory=dict[str, QueueEntry])
+    removed: set[str] = field(default_factory=set[str])
+
+    def add(self, entry: QueueEntry) -> None:
+        """A task came, or came to another place."""
+        self.added[entry.task_id] = entry
+
+    def remove(self, task_id: str) -> None:
+        """A task left."""
+        self.added.pop(task_id, None)
+        self.removed.add(task_id)

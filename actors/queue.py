@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dray.actors import handles
-from dray.actors.orders import Health
+from dray.actors.orders import Health, QueueDelta
 from dray.runtime import ordering
 from dray.runtime.models import QueueEntry
 from dray.runtime.ordering import Line
@@ -29,21 +29,20 @@ class QueueActor:
         self._line = Line()
         #: Task ids the scheduler was told of and that are still pending here.
         self._told: set[str] = set()
+        #: What was told while the store was being read, which may or may not have seen it.
+        self._meanwhile: list[QueueDelta] | None = None
         await self._rebuild()
 
     async def ping(self) -> Health:
         """That it is there."""
         return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
 
-    async def changed(self, added: list[QueueEntry], removed: list[str]) -> None:
-        """Entries that came and tasks that left, as committed."""
-        for task_id in removed:
-            self._line.remove(task_id)
-            self._told.discard(task_id)
-        for entry in added:
-            self._line.add(entry)
-            self._told.discard(entry.task_id)
-        self._push(may_wait=not added)
+    async def changed(self, delta: QueueDelta) -> None:
+        """What came and what left, in the order of the commits."""
+        if self._meanwhile is not None:
+            self._meanwhile.append(delta)
+        self._apply(delta)
+        self._push(may_wait=not delta.added)
 
     async def resync(self) -> None:
         """Read the store again and tell the scheduler everything within the window."""
@@ -62,7 +61,30 @@ class QueueActor:
         """How many tasks wait here."""
         return len(self._line)
 
+    def _apply(self, delta: QueueDelta) -> None:
+        for task_id in delta.removed:
+            self._line.remove(task_id)
+            self._told.discard(task_id)
+        for entry in delta.added.values():
+            self._line.add(entry)
+            self._told.discard(entry.task_id)
+
     async def _rebuild(self) -> None:
+        meanwhile = self._meanwhile = list[QueueDelta]()
+        try:
+            line = await self._read_line()
+        except BaseException:
+            if meanwhile is self._meanwhile:
+                self._meanwhile = None
+            raise
+        if meanwhile is not self._meanwhile:
+            return  # a later reading knows more
+        self._line, self._told, self._meanwhile = line, set(), None
+        for delta in meanwhile:
+            self._apply(delta)
+        self._push(may_wait=False)
+
+    async def _read_line(self) -> Line:
         gateway = handles.gateway()
         line = Line()
         after: ordering.Key | None = None
@@ -71,11 +93,8 @@ class QueueActor:
             for entry in page:
                 line.add(entry)
             if len(page) < PAGE:
-                break
+                return line
             after = ordering.sort_key(page[-1])
-        self._line = line
-        self._told = set()
-        self._push(may_wait=False)
 
     def _push(self, *, may_wait: bool) -> None:
         if may_wait and (len(self._told) >= WINDOW // 2 or len(self._told) == len(self._line)):

@@ -7,6 +7,7 @@ import random
 import signal
 
 from dray.runtime.causes import CauseKind
+from dray.runtime.resources import Resources
 from dray.runtime.states import State
 from tests.integration.conftest import Cluster
 from tests.waiting import wait_until
@@ -24,12 +25,14 @@ def test_a_task_that_prepares_waits_for_a_killed_gateway(cluster: Cluster) -> No
 def test_a_script_that_deletes_its_spool_runs_once(cluster: Cluster) -> None:
     source = (
         "import os, shutil\n"
-        "print('before', flush=True)\n"
-        "shutil.rmtree(os.path.dirname(os.environ['DRAY_SPOOL']))\n"
-        "print('after', flush=True)\n"
+        "root = os.path.dirname(os.environ['DRAY_SPOOL'])\n"
+        "while os.path.exists(root): shutil.rmtree(root, ignore_errors=True)\n"
+        "print('into the void', flush=True)\n"
     )
     ended = cluster.finished(cluster.submit(source))
-    assert (ended.state, ended.epoch) == (State.COMPLETED, 1), ended.cause
+    assert (ended.state, ended.epoch) == (State.FAILED, 1)
+    assert ended.cause is not None
+    assert "could not be kept" in ended.cause.message
 
 
 def test_output_a_node_has_no_room_for_fails_its_task_alone(cluster: Cluster) -> None:
@@ -58,3 +61,32 @@ def test_a_bottomless_record_ends_nothing(cluster: Cluster) -> None:
     )
     ended = cluster.finished(cluster.submit(source))
     assert (ended.state, ended.epoch) == (State.COMPLETED, 1), ended.cause
+
+
+def test_a_deleted_queue_leaves_no_process(cluster: Cluster) -> None:
+    before = queue_processes(cluster)
+    cluster.client.create_queue("short-lived")
+    cluster.submit("print(1)", queue="short-lived", resources=Resources(cpus=64))
+    wait_until(lambda: queue_processes(cluster), lambda now: now > before)
+    cluster.client.delete_queue("short-lived", force=True)
+    # An actor that what left the queue had called back would be there before this queue's.
+    cluster.client.create_queue("next")
+    cluster.finished(cluster.submit("print(2)", queue="next"))
+    assert len(queue_processes(cluster) - before) == 1
+    cluster.client.delete_queue("next")
+    wait_until(lambda: queue_processes(cluster), lambda now: now == before)
+
+
+def queue_processes(cluster: Cluster) -> set[int]:
+    """The processes of all queues of a cluster."""
+    import psutil
+
+    found: set[int] = set()
+    for process in psutil.process_iter():
+        try:
+            is_queue = process.cmdline()[:1] == ["ray::QueueActor"]
+            if is_queue and process.environ().get("DRAY_HOME") == cluster.environ["DRAY_HOME"]:
+                found.add(process.pid)
+        except psutil.Error:
+            continue  # it ended meanwhile, or is another user's
+    return found
