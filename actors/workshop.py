@@ -18,9 +18,11 @@ from dray.runtime.errors import ServerUnreachable
 from dray.runtime.paths import NodePaths
 from dray.runtime.subprocesses import Supervisor
 from dray.sdk.client import Client
-from dray.sdk.transport import pause_s
 
 T = TypeVar("T")
+
+#: Between two tries while the gateway is being restarted, which takes seconds.
+RETRY_S = 0.3
 
 log = logging.getLogger("dray.agent")
 
@@ -69,12 +71,9 @@ class GatewayBlobs:
 
 
 async def _when_served(call: Callable[[], T]) -> T:
-    n_failures = 0
     while True:
         try:
             return await asyncio.to_thread(call)
         except ServerUnreachable as exc:
-            if n_failures == 0:
-                log.info("waiting for the server: %s", exc)
-            await anyio.sleep(pause_s(n_failures))
-            n_failures += 1
+            log.info("waiting for the server: %s", exc)
+            await anyio.sleep(RETRY_S)
