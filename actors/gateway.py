@@ -12,6 +12,7 @@ import uvicorn
 
 from dray.actors import handles
 from dray.actors.handles import ActorOptions
+from dray.actors.leases import SYSTEM, LeaseWatch
 from dray.actors.lifetime import log_to, run_for_life
 from dray.actors.orders import (
     ClaimIntent,
@@ -28,17 +29,14 @@ from dray.runtime import tokens
 from dray.runtime.answers import Component
 from dray.runtime.clock import SystemClock
 from dray.runtime.config import Settings
-from dray.runtime.errors import NotFound, StaleEpoch
-from dray.runtime.machine import Command, LoseContact, ProveDead
-from dray.runtime.models import AgentRecord, OnLost, Queue, QueueEntry
+from dray.runtime.models import AgentRecord, Queue, QueueEntry
 from dray.runtime.ordering import Key
 from dray.runtime.paths import HomePaths
 from dray.runtime.states import Phase, State
-from dray.runtime.store import By, Change, ClaimRequest, OpenAttempt, Store
+from dray.runtime.store import Change, ClaimRequest, OpenAttempt, Store
 
 log = logging.getLogger("dray.gateway")
 
-SYSTEM = By("scheduler")
 #: Removals alone wake nobody: they are gathered this long and told together.
 REMOVALS_S = 0.05
 #: A component that takes longer to answer is shown as silent.
@@ -83,6 +81,7 @@ class GatewayActor:
         self._store.subscribe(self._on_change)
         # Time during which this process was down counts against no lease.
         await self._store.attempts.extend_all()
+        self._leases = LeaseWatch(self._store, self._clock, settings.lease_ttl_s)
         self._server = self._make_server()
         self._main = run_for_life(self._run(), "gateway")
 
@@ -137,15 +136,11 @@ class GatewayActor:
 
     async def prove_dead(self, task_id: str, epoch: int, evidence: str) -> None:
         """An attempt's processes are gone: requeued or failed, by the task's policy."""
-        await self._apply_if_current(task_id, ProveDead(epoch, evidence))
+        await self._leases.prove_dead(task_id, epoch, evidence)
 
     async def expire_leases(self) -> None:
         """Call silent attempts unreachable; give up those whose agent has fenced itself."""
-        now = self._clock.now()
-        for attempt in await self._store.attempts.open():
-            if attempt.lease_expires_at >= now:
-                continue
-            await self._expire(attempt)
+        await self._leases.look()
 
     async def put_agent(self, record: AgentRecord) -> None:
         """Remember an agent."""
@@ -224,24 +219,6 @@ class GatewayActor:
         """What was told just before the last process died may not have arrived."""
         for queue in await self._store.queues.list():
             (await self._queue_actor(queue.name)).resync.remote()
-
-    async def _expire(self, attempt: OpenAttempt) -> None:
-        change = await self._apply_if_current(attempt.task_id, LoseContact(attempt.epoch))
-        if change is None or attempt.kind == "local":
-            return
-        if change.after.policy.on_lost is OnLost.REQUEUE:
-            evidence = (
-                f"agent {attempt.agent} was silent for {self._settings.lease_ttl_s:g} s "
-                "and has ended its processes by then"
-            )
-            await self.prove_dead(attempt.task_id, attempt.epoch, evidence)
-
-    async def _apply_if_current(self, task_id: str, command: Command) -> Change | None:
-        """Apply what somebody learned of an attempt; None when the store knows better."""
-        try:
-            return await self._store.tasks.apply(task_id, command, SYSTEM)
-        except (StaleEpoch, NotFound):
-            return None
 
     async def _order_again(self, attempt: OpenAttempt) -> WorkOrder:
         return WorkOrder(

@@ -41,6 +41,15 @@ def is_expired(expires_at: float | None, now: float, *, server_down_s: float = 0
     return expires_at is not None and now > expires_at + server_down_s
 
 
+def was_away(looked_at: float, now: float, ttl_s: float) -> bool:
+    """Whether whoever watches leases was itself away between two looks, on a wall clock.
+
+    It looks several times within a lease, so half of one without a look, or a clock that was
+    put back, is its own doing and says nothing about the holders.
+    """
+    return not 0 <= now - looked_at <= ttl_s / 2
+
+
 def must_fence(last_renewed: float, now: float, terms: LeaseTerms) -> bool:
     """Whether a holder that last renewed at ``last_renewed`` must end its process tree.
 

@@ -1,0 +1,74 @@
+"""Leases run out for holders that are silent, not for a watch that was away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dray.actors.leases import LeaseWatch
+from dray.runtime.machine import Enqueue
+from dray.runtime.models import Task
+from dray.runtime.paths import HomePaths
+from dray.runtime.states import State
+from dray.runtime.store import By, ClaimRequest, Store
+
+TTL_S = 30.0
+LOOK_EVERY_S = TTL_S / 6
+ME = By("tests")
+
+
+class HandClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: HandClock) -> AsyncIterator[Store]:
+    store = await Store.open(HomePaths(tmp_path), clock)
+    async with store:
+        yield store
+
+
+async def running(store: Store) -> Task:
+    await store.queues.ensure("default")
+    task = await store.tasks.create(Task(id="", name="t", project="p"), ME)
+    await store.tasks.apply(task.id, Enqueue("default"), ME)
+    await store.attempts.claim([ClaimRequest(task.id, "a", "n", "c", TTL_S)], ME)
+    return task
+
+
+async def test_an_attempt_that_stays_silent_goes_back_to_its_queue(
+    store: Store, clock: HandClock
+) -> None:
+    task, watch = await running(store), LeaseWatch(store, clock, TTL_S)
+    for _ in range(7):
+        assert (await store.tasks.head(task.id)).state is State.RUNNING
+        clock.time += LOOK_EVERY_S
+        await watch.look()
+    assert (await store.tasks.head(task.id)).state is State.PENDING
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0], ids=["suspended", "clock put back"])
+async def test_time_nobody_watched_counts_against_no_attempt(
+    store: Store, clock: HandClock, jump_s: float
+) -> None:
+    task, watch = await running(store), LeaseWatch(store, clock, TTL_S)
+    clock.time += jump_s
+    await watch.look()
+    head = await store.tasks.head(task.id)
+    assert (head.state, head.lease_expires_at) == (State.RUNNING, clock.time + TTL_S)
