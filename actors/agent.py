@@ -13,6 +13,7 @@ from dray.actors import handles
 from dray.actors.attempt import AttemptRun, Workshop
 from dray.actors.lifetime import log_to, run_for_life
 from dray.actors.orders import AgentFacts, WorkOrder
+from dray.actors.streams import remove_leftovers
 from dray.runtime.causes import Cause
 from dray.runtime.clock import SystemClock
 from dray.runtime.config import Settings
@@ -110,4 +111,7 @@ class AgentActor:
                 clock=SystemClock(),
             )
             self._ready.set()
+            removed = await asyncio.to_thread(remove_leftovers, self._workshop.node)
+            if removed:
+                log.info("removed what agents that are gone left: %s", ", ".join(removed))
             await anyio.sleep_forever()

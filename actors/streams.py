@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from dray.actors.orders import WorkOrder
+from dray.envbuilder.locks import FileLock, try_lock
 from dray.runtime import codec, records
-from dray.runtime.paths import AttemptPaths, SpoolPaths
+from dray.runtime.paths import AttemptPaths, NodePaths, SpoolPaths
+
+#: In the folder of an attempt; locked by its agent, so that the kernel tells when that is gone.
+_LOCK = "lock"
+#: Younger folders may be about to be locked.
+_YOUNG_S = 60.0
 
 
 class AttemptSpool:
@@ -22,6 +30,7 @@ class AttemptSpool:
     def __init__(self, attempt: AttemptPaths) -> None:
         self._attempt = attempt
         self._files: dict[str, int] = {}
+        self._lock: FileLock | None = None
         self.on_append: Callable[[], None] = _nobody
 
     @property
@@ -47,6 +56,7 @@ class AttemptSpool:
     def open(self, order: WorkOrder, *, agent: str, node: str) -> None:
         """Make the folders and say which attempt this is."""
         self.paths.root.mkdir(parents=True, mode=0o700)
+        self._lock = try_lock(self.root / _LOCK, shared=False)
         self.code.mkdir(mode=0o700)
         identity = {
             "task_id": order.task.id,
@@ -88,6 +98,25 @@ class AttemptSpool:
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files.clear()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def remove_leftovers(node: NodePaths) -> list[str]:
+    """Remove the folders of attempts whose agents are gone; their names."""
+    removed: list[str] = []
+    for folder in sorted(node.attempts.glob("*.*")):
+        try:
+            if time.time() - folder.stat().st_mtime < _YOUNG_S:
+                continue
+        except FileNotFoundError:
+            continue  # its agent has just done it
+        lock = try_lock(folder / _LOCK, shared=False)
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+            removed.append(folder.name)
+    return removed
 
 
 def _nobody() -> None:
