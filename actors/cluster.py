@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
 import socket
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -91,11 +94,15 @@ def up(settings: Settings, options: UpOptions) -> ClusterInfo:
         ServerUnreachable: no Ray cluster answers at ``options.address``.
     """
     home = _make_home(settings)
+    with _alone(home):
+        return _up(settings, home, options)
+
+
+def _up(settings: Settings, home: HomePaths, options: UpOptions) -> ClusterInfo:
     record = _read_record(home)
-    if record is not None:
-        if _is_up(record, home):
-            return _join(settings, home, record, was_up=True)
-        _sweep(record, home)
+    if record is not None and _is_up(record, home):
+        return _join(settings, home, record, was_up=True)
+    _sweep(home)
     if not rayhost.is_port_free(settings.host, settings.port):
         raise Conflict(
             f"port {settings.port} on {settings.host} is taken; choose another with --port, "
@@ -103,14 +110,14 @@ def up(settings: Settings, options: UpOptions) -> ClusterInfo:
             field="port",
             value=settings.port,
         )
-    record = _start_ray(settings, home, options)
     try:
-        info = _join(settings, home, record, was_up=False)
+        record = _start_ray(settings, home, options)
+        # Before the actors are up: who is killed here leaves what the next command can find.
+        _write_private(home.cluster, json.dumps(record.__dict__))
+        return _join(settings, home, record, was_up=False)
     except BaseException:
-        _sweep(record, home)
+        _sweep(home)
         raise
-    _write_private(home.cluster, json.dumps(record.__dict__))
-    return info
 
 
 def down(settings: Settings, *, force: bool = False) -> DownReport:
@@ -120,14 +127,21 @@ def down(settings: Settings, *, force: bool = False) -> DownReport:
         force: end everything at once; running tasks are requeued by the next ``up``.
     """
     home = HomePaths(settings.home)
-    record = _read_record(home)
-    if record is None:
+    if not home.root.is_dir():
         return DownReport(was_up=False)
+    if force:  # nor is an `up` waited for that hangs
+        return _down(settings, home, force=True)
+    with _alone(home):
+        return _down(settings, home, force=False)
+
+
+def _down(settings: Settings, home: HomePaths, *, force: bool) -> DownReport:
+    record = _read_record(home)
     n_told = 0
-    if not force and _is_up(record, home) and _answers(record):
+    if record is not None and not force and _is_up(record, home) and _answers(record):
         n_told = _driver(home, record).take_down(settings, record.ray_address)
-    _sweep(record, home)
-    return DownReport(was_up=True, n_told=n_told)
+    had_processes = _sweep(home)
+    return DownReport(was_up=record is not None or had_processes, n_told=n_told)
 
 
 def _make_home(settings: Settings) -> HomePaths:
@@ -214,10 +228,19 @@ def _driver(home: HomePaths, record: _Record) -> ModuleType:
     return importlib.import_module("dray.actors.driver")
 
 
-def _sweep(record: _Record, home: HomePaths) -> None:
-    if record.ray_pid is not None:
-        rayhost.end_head(record.ray_pid, home)
+def _sweep(home: HomePaths) -> bool:
+    """End what runs for a data folder, whatever was written down; whether anything did."""
+    had_processes = rayhost.end_head(home)
     home.cluster.unlink(missing_ok=True)
+    return had_processes
+
+
+@contextmanager
+def _alone(home: HomePaths) -> Generator[None]:
+    """One `up` or `down` of a data folder at a time; a second one waits for the first."""
+    with home.cluster_lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -81,17 +81,17 @@ def start_head(
             env={**os.environ, **variables},
             cwd="/",
         )
-    _wait_started(process, log_path)
+    _wait_started(process, log_path, home)
     return f"127.0.0.1:{port}", process.pid
 
 
-def _wait_started(process: subprocess.Popen[bytes], log_path: Path) -> None:
+def _wait_started(process: subprocess.Popen[bytes], log_path: Path, home: HomePaths) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         if b"Ray runtime started" in log_path.read_bytes():
             return
         time.sleep(0.05)
-    end_tree(process.pid)
+    end_head(home)
     tail = log_path.read_text("utf-8", "replace")[-1500:]
     raise StoreUnusable(f"Ray did not start; the end of {log_path}:\n{tail}")
 
@@ -99,31 +99,27 @@ def _wait_started(process: subprocess.Popen[bytes], log_path: Path) -> None:
 def is_alive(pid: int, home: HomePaths) -> bool:
     """Whether ``pid`` is still the Ray head started for this data folder."""
     try:
-        return str(temp_dir(home)) in " ".join(psutil.Process(pid).cmdline())
+        return _is_of(psutil.Process(pid), home)
     except psutil.Error:
         return False
 
 
-def end_head(pid: int, home: HomePaths) -> None:
-    """End Ray's processes of this data folder, and no others on this machine.
+def end_head(home: HomePaths) -> bool:
+    """End Ray's processes of this data folder and what is below them; whether there were any.
 
-    After a reboot ``pid`` may be anybody's.
+    They are found by their command lines: a pid that was written down may be anybody's after a
+    reboot, and a start that was killed wrote none down.
     """
-    if is_alive(pid, home):
-        end_tree(pid)
-    mark = str(temp_dir(home))
-    strays = [p for p in psutil.process_iter(["cmdline"]) if mark in " ".join(_cmdline(p))]
-    _end(strays)
+    ours = [process for process in psutil.process_iter() if _is_of(process, home)]
+    _end(list({p: None for root in ours for p in (root, *_below(root))}))
+    return bool(ours)
 
 
-def end_tree(pid: int) -> None:
-    """End a process and everything below it: TERM, a short grace, KILL."""
+def _below(root: psutil.Process) -> list[psutil.Process]:
     try:
-        root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    _end(tree)
+        return root.children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 def _end(processes: list[psutil.Process]) -> None:
@@ -138,15 +134,17 @@ def _end(processes: list[psutil.Process]) -> None:
 def _signal(process: psutil.Process, *, kill: bool) -> None:
     try:
         process.kill() if kill else process.terminate()
-    except psutil.NoSuchProcess:
-        return  # it was faster
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return  # it was faster, or is another user's who looks at our files
 
 
-def _cmdline(process: psutil.Process) -> list[str]:
+def _is_of(process: psutil.Process, home: HomePaths) -> bool:
+    """Whether it was given the folder as an option; a person who reads its logs was not."""
     try:
-        return process.cmdline()
+        arguments = process.cmdline()
     except psutil.Error:
-        return []
+        return False
+    return any(a.startswith("--") and f"={temp_dir(home)}" in a for a in arguments)
 
 
 def free_port() -> int:

@@ -34,6 +34,11 @@ class HomePaths:
         return self.root / "cluster.json"
 
     @property
+    def cluster_lock(self) -> Path:
+        """Held by the one ``dray up`` or ``dray down`` that is at work."""
+        return self.root / "cluster.lock"
+
+    @property
     def state_db(self) -> Path:
         """Tasks, attempts, queues, agents, projects, audit."""
         return self.root / "store" / "state.db"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
+from dray.actors import rayhost
 from dray.runtime.causes import CauseKind
+from dray.runtime.paths import HomePaths
 from dray.runtime.resources import Resources
 from dray.runtime.states import State
-from tests.integration.conftest import Cluster
+from tests.integration.conftest import Cluster, free_port
 from tests.waiting import wait_until
 
 
@@ -90,3 +95,21 @@ def queue_processes(cluster: Cluster) -> set[int]:
         except psutil.Error:
             continue  # it ended meanwhile, or is another user's
     return found
+
+
+def test_down_ends_what_a_killed_up_had_started(cluster: Cluster, tmp_path: Path) -> None:
+    environ = {**cluster.environ, "DRAY_HOME": str(tmp_path), "DRAY_PORT": str(free_port())}
+    home = HomePaths(tmp_path)
+    command = [sys.executable, "-m", "dray"]
+    up = subprocess.Popen(
+        [*command, "up", "--num-cpus", "1"], env=environ, stderr=subprocess.DEVNULL
+    )
+    try:
+        log = home.logs / "ray.log"
+        wait_until(lambda: log.is_file() and b"runtime started" in log.read_bytes())
+    finally:
+        up.kill()
+        up.wait()
+        down = subprocess.run([*command, "down", "--force"], env=environ, capture_output=True)
+    assert b"Dray is down" in down.stdout + down.stderr
+    assert not rayhost.end_head(home)
