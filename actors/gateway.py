@@ -158,7 +158,7 @@ class GatewayActor:
 
     async def why(self, task_id: str) -> str:
         """One sentence: why a task is in the state it is in (``api.Orchestrator``)."""
-        head = (await self._store.tasks.heads([task_id]))[task_id]
+        head = await self._store.tasks.head(task_id)
         if head.state is not State.PENDING:
             phase = f" ({head.phase})" if head.phase else ""
             return head.cause.message if head.cause else f"it is {head.state}{phase}"
