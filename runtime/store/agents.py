@@ -5,12 +5,11 @@ from __future__ import annotations
 import builtins
 from dataclasses import replace
 
-import aiosqlite
-
 from dray.runtime.errors import NotFound
 from dray.runtime.models import AgentRecord
 from dray.runtime.store import rows
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 
 _PUT = """
 INSERT INTO agents (name, record) VALUES (?, ?)
@@ -33,7 +32,7 @@ class Agents:
         """Write an agent as it is now; ``task_ids`` is derived and not kept."""
         record = rows.dump(replace(agent, task_ids=[]))
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             await connection.execute(_PUT, (agent.name, record))
 
         await self._state.write(unit)
@@ -41,7 +40,7 @@ class Agents:
     async def remove(self, name: str) -> None:
         """Forget an agent; one that is not there is no error."""
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             await connection.execute(_REMOVE, (name,))
 
         await self._state.write(unit)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import builtins
 
-import aiosqlite
-
 from dray.runtime.errors import NotFound
 from dray.runtime.models import Artifact
 from dray.runtime.store import database, rows
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 
 _PUT = """
 INSERT INTO artifacts (task_id, name, sha256, document) VALUES (?, ?, ?, ?)
@@ -20,7 +19,7 @@ _LIST = "SELECT document FROM artifacts WHERE task_id = ? ORDER BY name"
 _TASK = "SELECT 1 FROM tasks WHERE id = ?"
 
 
-async def put(connection: aiosqlite.Connection, task_id: str, artifact: Artifact) -> None:
+async def put(connection: Session, task_id: str, artifact: Artifact) -> None:
     """Write one artifact; the last one of a name stays."""
     await connection.execute(_PUT, (task_id, artifact.name, artifact.sha256, rows.dump(artifact)))
 
@@ -38,7 +37,7 @@ class Artifacts:
             NotFound: no such task.
         """
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             if await database.row(connection, _TASK, (task_id,)) is None:
                 raise NotFound(f"there is no task {task_id}", id=task_id)
             await put(connection, task_id, artifact)

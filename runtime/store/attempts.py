@@ -5,8 +5,6 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-import aiosqlite
-
 from dray.runtime import codec, machine
 from dray.runtime.clock import Clock
 from dray.runtime.errors import IllegalTransition, NotFound, StaleEpoch
@@ -16,6 +14,7 @@ from dray.runtime.states import Phase
 from dray.runtime.store import database, rows, task_edit, transitions
 from dray.runtime.store.contract import Assignment, By, Change, ClaimRequest, OpenAttempt
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 from dray.runtime.store.transitions import Opening
 
 _LIST = """
@@ -56,21 +55,18 @@ class Attempts:
             that was made already, by its ``claim_id``, is answered again.
         """
 
-        async def unit(connection: aiosqlite.Connection) -> builtins.list[int | None]:
+        async def unit(connection: Session) -> builtins.list[int | None]:
             return [await self._claim(connection, request, by) for request in requests]
 
         epochs = await self._state.write(unit)
         claimed = [r.task_id for r, epoch in zip(requests, epochs, strict=True) if epoch]
-        async with self._state.reading() as connection:
-            tasks = await rows.load_tasks(connection, claimed)
+        tasks = await self._state.read(lambda session: rows.load_tasks(session, claimed))
         return [
             _assignment(tasks.get(request.task_id), epoch, request)
             for request, epoch in zip(requests, epochs, strict=True)
         ]
 
-    async def _claim(
-        self, connection: aiosqlite.Connection, request: ClaimRequest, by: By
-    ) -> int | None:
+    async def _claim(self, connection: Session, request: ClaimRequest, by: By) -> int | None:
         expires_at = self._clock.now() + request.lease_ttl_s
         command = Claim(request.agent, request.claim_id, expires_at)
         try:
@@ -90,12 +86,11 @@ class Attempts:
         request = ClaimRequest(task_id, agent, node, claim_id, lease_ttl_s)
         command = StartLocal(agent, claim_id, self._clock.now() + lease_ttl_s)
 
-        async def unit(connection: aiosqlite.Connection) -> int:
+        async def unit(connection: Session) -> int:
             return await self._take(connection, request, command, by)
 
         epoch = await self._state.write(unit)
-        async with self._state.reading() as connection:
-            tasks = await rows.load_tasks(connection, [task_id])
+        tasks = await self._state.read(lambda session: rows.load_tasks(session, [task_id]))
         assignment = _assignment(tasks.get(task_id), epoch, request)
         if assignment is None:
             raise NotFound(f"task {task_id} was deleted", id=task_id)
@@ -103,7 +98,7 @@ class Attempts:
 
     async def _take(
         self,
-        connection: aiosqlite.Connection,
+        connection: Session,
         request: ClaimRequest,
         command: Claim | StartLocal,
         by: By,
@@ -132,7 +127,7 @@ class Attempts:
             StaleEpoch: the attempt is over.
         """
 
-        async def unit(connection: aiosqlite.Connection) -> Head:
+        async def unit(connection: Session) -> Head:
             ttl_s = lease_ttl_s or await read_ttl(connection, task_id, epoch)
             now = self._clock.now()
             change = await transitions.apply(
@@ -148,7 +143,7 @@ class Attempts:
         """Give every open attempt a full lease from now: the server was down, not they."""
         now = self._clock.now()
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             await connection.execute(_EXTEND_ALL, (now,))
 
         await self._state.write(unit)
@@ -185,7 +180,7 @@ class Attempts:
             StaleEpoch: there is no such attempt.
         """
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             await set_environment(connection, task_id, epoch, report)
 
         await self._state.write(unit)
@@ -218,7 +213,7 @@ class Attempts:
             InvalidInput: a member of ``execution`` that cannot be used.
         """
 
-        async def unit(connection: aiosqlite.Connection) -> Change:
+        async def unit(connection: Session) -> Change:
             head = await rows.read_head(connection, task_id)
             command: Command = HandOver(epoch, queue)
             if machine.step(head, command) == head:
@@ -235,7 +230,7 @@ class Attempts:
         return await self._state.write(unit)
 
 
-async def read_ttl(connection: aiosqlite.Connection, task_id: str, epoch: int) -> float:
+async def read_ttl(connection: Session, task_id: str, epoch: int) -> float:
     """The lease length of an attempt.
 
     Raises:
@@ -249,7 +244,7 @@ async def read_ttl(connection: aiosqlite.Connection, task_id: str, epoch: int) -
 
 
 async def set_environment(
-    connection: aiosqlite.Connection, task_id: str, epoch: int, report: EnvironmentReport
+    connection: Session, task_id: str, epoch: int, report: EnvironmentReport
 ) -> None:
     """Write down what was prepared, in the caller's transaction."""
     values = (rows.dump(report), task_id, epoch)
@@ -258,7 +253,7 @@ async def set_environment(
 
 
 async def set_receipt(
-    connection: aiosqlite.Connection, task_id: str, epoch: int, receipt: dict[str, StreamReceipt]
+    connection: Session, task_id: str, epoch: int, receipt: dict[str, StreamReceipt]
 ) -> None:
     """Write down what each stream came to, in the caller's transaction."""
     await connection.execute(_RECEIPT, (rows.dump(codec.to_json(receipt)), task_id, epoch))

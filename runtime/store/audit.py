@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any
 
-import aiosqlite
-
 from dray.runtime.causes import Cause
 from dray.runtime.errors import InvalidInput
 from dray.runtime.machine import Head
@@ -15,6 +13,7 @@ from dray.runtime.models import AuditEntry
 from dray.runtime.store import rows
 from dray.runtime.store.contract import By, Page
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 
 _INSERT = """
 INSERT INTO audit (at, task_id, event, from_state, to_state, by, epoch, request_id, cause, details)
@@ -28,7 +27,7 @@ _CURSOR = re.compile(r"\d{1,18}")
 
 
 async def record(
-    connection: aiosqlite.Connection,
+    connection: Session,
     now: float,
     event: str,
     before: Head,
@@ -56,7 +55,7 @@ async def record(
     )
 
 
-async def forget(connection: aiosqlite.Connection, task_id: str) -> None:
+async def forget(connection: Session, task_id: str) -> None:
     """Remove the story of a task that is being deleted."""
     await connection.execute(_FORGET, (task_id,))
 
@@ -96,7 +95,7 @@ class Audit:
     ) -> None:
         """Write down something that changed no state."""
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             await record(connection, now, event, head, head, by, details=details)
 
         await self._state.write(unit)

@@ -8,12 +8,11 @@ import os
 import sqlite3
 from pathlib import Path
 
-import aiosqlite
-
 from dray.runtime.errors import NotFound
 from dray.runtime.paths import HomePaths
 from dray.runtime.store.contract import ConsolePage, ConsolePiece, RawConsole
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 
 #: Bytes of one piece at most, so that a page of pieces is bounded.
 PIECE_BYTES = 1 << 16
@@ -145,7 +144,7 @@ class Console:
 
 
 async def index(
-    connection: aiosqlite.Connection,
+    connection: Session,
     task_id: str,
     epoch: int,
     stream: str,

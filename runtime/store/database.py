@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +14,9 @@ from typing import Any, Generic, TypeVar, cast
 import aiosqlite
 
 from dray.runtime.errors import DrayError, StoreUnusable
+from dray.runtime.store.session import Parameters, Session, Unit, drive
 
 T = TypeVar("T")
-
-#: Work of one caller inside the writer's transaction. It awaits nothing but the connection.
-Unit = Callable[[aiosqlite.Connection], Awaitable[T]]
 
 #: What the running unit has announced; told to listeners if and when it is committed.
 _announced: ContextVar[list[object]] = ContextVar("announced")
@@ -29,10 +26,21 @@ _log = logging.getLogger(__name__)
 #: Units in one commit at most, so that the first of a flood does not wait for the last.
 _GROUP_LIMIT = 200
 _N_READERS = 3
+#: aiosqlite's own default; it is about cursors, which are not used here.
+_ITER_CHUNK_SIZE = 64
 #: Only a backup tool from outside can hold the file; wait for it rather than fail.
 _BUSY_TIMEOUT_S = 10.0
 #: A hundred thousand waiting tasks and their indexes stay in memory.
 _CACHE_KIB = 64 << 10
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's connection, on whose thread a whole function may run."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``work`` returns, in one trip to the thread."""
+        execute = cast("Any", self._execute)  # pyright: ignore[reportUnknownMemberType]  (untyped)
+        return cast("T", await execute(work, self._conn))
 
 
 @dataclass
@@ -60,13 +68,11 @@ class _Outcome:
 class Database:
     """An open file. All writes go through :meth:`write`, in the order they were handed in."""
 
-    def __init__(
-        self, path: Path, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]
-    ) -> None:
+    def __init__(self, path: Path, writer: _Connection, readers: list[_Connection]) -> None:
         self._path = path
         self._writer = writer
         self._readers = readers
-        self._free: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        self._free: asyncio.Queue[_Connection] = asyncio.Queue()
         for reader in readers:
             self._free.put_nowait(reader)
         self._inbox: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
@@ -85,7 +91,7 @@ class Database:
         Raises:
             StoreUnusable: the file cannot be opened.
         """
-        connections: list[aiosqlite.Connection] = []
+        connections: list[_Connection] = []
         try:
             for i in range(1 + _N_READERS):
                 one = await _connect(path, synchronous, read_only=i > 0)
@@ -125,23 +131,21 @@ class Database:
         """
         self._listeners.append(listener)
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncGenerator[aiosqlite.Connection]:
-        """A connection that cannot write; it sees everything that was committed."""
+    async def read(self, unit: Unit[T]) -> T:
+        """What ``unit`` returns, run beside the writer; it sees everything that was committed."""
         if self._closed:
             raise StoreUnusable(f"{self._path.name} is closed", path=str(self._path))
-        connection = await self._free.get()
+        reader = await self._free.get()
         try:
-            yield connection
+            return await reader.run(lambda connection: drive(unit, Session(connection)))
         finally:
-            self._free.put_nowait(connection)
+            self._free.put_nowait(reader)
 
-    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    async def rows(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """All rows of one query, read beside the writer."""
-        async with self.reading() as connection:
-            return await rows(connection, sql, parameters)
+        return await self.read(lambda session: rows(session, sql, parameters))
 
-    async def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
+    async def row(self, sql: str, parameters: Parameters = ()) -> sqlite3.Row | None:
         """The first row of one query, read beside the writer."""
         found = await self.rows(sql, parameters)
         return found[0] if found else None
@@ -165,18 +169,11 @@ class Database:
         """Run a group in one transaction and settle every future."""
         if not group:
             return
-        outcomes: list[_Outcome] = []
         try:
-            await self._writer.execute("BEGIN IMMEDIATE")
-            outcomes.extend([await self._run(waiting) for waiting in group])
-            await self._writer.execute("COMMIT")
+            outcomes = await self._writer.run(lambda c: _run_group(c, group, self._path))
         except Exception as exc:  # every caller must hear of it, whatever it was
-            await self._give_up()
             failure = _explain(self._path, exc)
             outcomes = [_Outcome(waiting, error=failure) for waiting in group]
-        except asyncio.CancelledError:
-            await self._give_up()
-            raise
         for outcome in outcomes:
             self._tell(outcome.announced)
             outcome.settle()
@@ -189,29 +186,48 @@ class Database:
                 except Exception:  # what was committed stands, whatever a listener does
                     _log.exception("%s: a listener failed", self._path.name)
 
-    async def _run(self, waiting: _Waiting[Any]) -> _Outcome:
-        """One unit in a savepoint; an error that ended the whole transaction is raised."""
-        announced: list[object] = []
-        _announced.set(announced)
-        await self._writer.execute("SAVEPOINT unit")
-        try:
-            value = await waiting.unit(self._writer)
-        except Exception as exc:
-            if not self._writer.in_transaction:  # the disk is full, and SQLite undid everything
-                raise
-            await self._writer.execute("ROLLBACK TO unit")
-            await self._writer.execute("RELEASE unit")
-            error = _explain(self._path, exc) if isinstance(exc, sqlite3.Error) else exc
-            return _Outcome(waiting, error=error)
-        await self._writer.execute("RELEASE unit")
-        return _Outcome(waiting, value=value, announced=announced)
 
-    async def _give_up(self) -> None:
-        if self._writer.in_transaction:
-            try:
-                await self._writer.execute("ROLLBACK")
-            except sqlite3.Error as exc:
-                _log.warning("%s: rolling back failed: %s", self._path.name, exc)
+def _run_group(
+    connection: sqlite3.Connection, group: list[_Waiting[Any]], path: Path
+) -> list[_Outcome]:
+    """All units of a group in one transaction, in the connection's thread."""
+    session = Session(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        outcomes = [_run_unit(connection, session, waiting, path) for waiting in group]
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            _roll_back(connection, path)
+        raise
+    return outcomes
+
+
+def _run_unit(
+    connection: sqlite3.Connection, session: Session, waiting: _Waiting[Any], path: Path
+) -> _Outcome:
+    """One unit in a savepoint; an error that ended the whole transaction is raised."""
+    announced: list[object] = []
+    _announced.set(announced)
+    connection.execute("SAVEPOINT unit")
+    try:
+        value = drive(waiting.unit, session)
+    except Exception as exc:
+        if not connection.in_transaction:  # the disk is full, and SQLite undid everything
+            raise
+        connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
+        error = _explain(path, exc) if isinstance(exc, sqlite3.Error) else exc
+        return _Outcome(waiting, error=error)
+    connection.execute("RELEASE unit")
+    return _Outcome(waiting, value=value, announced=announced)
+
+
+def _roll_back(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        connection.execute("ROLLBACK")
+    except sqlite3.Error as exc:
+        _log.warning("%s: rolling back failed: %s", path.name, exc)
 
 
 def announce(thing: object) -> None:
@@ -219,23 +235,23 @@ def announce(thing: object) -> None:
     _announced.get().append(thing)
 
 
-async def rows(
-    connection: aiosqlite.Connection, sql: str, parameters: Sequence[Any] = ()
-) -> list[sqlite3.Row]:
+async def rows(session: Session, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
     """All rows of a statement; with ``RETURNING``, those a write touched."""
-    return cast("list[sqlite3.Row]", await connection.execute_fetchall(sql, parameters))
+    return await session.execute_fetchall(sql, parameters)
 
 
-async def row(
-    connection: aiosqlite.Connection, sql: str, parameters: Sequence[Any] = ()
-) -> sqlite3.Row | None:
+async def row(session: Session, sql: str, parameters: Parameters = ()) -> sqlite3.Row | None:
     """The first row of a statement, or None."""
-    found = await rows(connection, sql, parameters)
+    found = await rows(session, sql, parameters)
     return found[0] if found else None
 
 
-async def _connect(path: Path, synchronous: str, *, read_only: bool) -> aiosqlite.Connection:
-    connection = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_S)
+async def _connect(path: Path, synchronous: str, *, read_only: bool) -> _Connection:
+    connection = _Connection(
+        lambda: sqlite3.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_S),
+        _ITER_CHUNK_SIZE,
+    )
+    await connection
     try:
         connection.row_factory = sqlite3.Row
         await connection.executescript(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 
-import aiosqlite
-
 from dray.runtime import codec
 from dray.runtime.models import Execution
 from dray.runtime.store import artifacts, database, rows
 from dray.runtime.store.record_lines import Facts
+from dray.runtime.store.session import Session
 from dray.runtime.store.task_edit import merged_execution
 
 _DOCUMENTS = """
@@ -29,7 +28,7 @@ _ADD_TAG = "INSERT OR IGNORE INTO tags (task_id, tag, system) VALUES (?, ?, 0)"
 _DROP_TAG = "DELETE FROM tags WHERE task_id = ? AND tag = ? AND system = 0"
 
 
-async def write(connection: aiosqlite.Connection, task_id: str, facts: Facts, now: float) -> None:
+async def write(connection: Session, task_id: str, facts: Facts, now: float) -> None:
     """Apply ``facts`` in the caller's transaction."""
     if not facts:
         return
@@ -42,7 +41,7 @@ async def write(connection: aiosqlite.Connection, task_id: str, facts: Facts, no
         await _write_documents(connection, task_id, facts)
 
 
-async def _write_documents(connection: aiosqlite.Connection, task_id: str, facts: Facts) -> None:
+async def _write_documents(connection: Session, task_id: str, facts: Facts) -> None:
     row = await database.row(connection, _DOCUMENTS, (task_id,))
     if row is None:
         raise LookupError(f"task {task_id} has no documents")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import aiosqlite
-
 from dray.runtime.clock import Clock
 from dray.runtime.store.contract import StoredReply
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 
 #: Clients retry for minutes; a day leaves room for a laptop that slept.
 KEPT_S = 24 * 3600.0
@@ -38,7 +37,7 @@ class Idempotency:
         """Keep a reply; those older than a day go."""
         now = self._clock.now()
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             await connection.execute(_EXPIRE, (now - KEPT_S,))
             await connection.execute(_PUT, (key, reply.fingerprint, reply.status, reply.body, now))
 

@@ -8,9 +8,8 @@ A crash in between leaves the offsets behind, so the shipper sends again what is
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from dataclasses import dataclass
-
-import aiosqlite
 
 from dray.runtime import records
 from dray.runtime.clock import Clock
@@ -34,6 +33,7 @@ from dray.runtime.store.incoming import (
     read_environment,
     read_records,
 )
+from dray.runtime.store.session import Session
 from dray.runtime.store.task_locks import TaskLocks
 
 _STREAMS = "SELECT * FROM offsets WHERE task_id = ? AND epoch = ?"
@@ -111,9 +111,12 @@ class Ingest:
         self, task_id: str, epoch: int, end: End, accepted: dict[str, Accepted]
     ) -> FrameReply | None:
         """The reply to a finish whose effect already stands."""
-        async with self._state.reading() as connection:
-            head = await rows.read_head(connection, task_id)
-            row = await database.row(connection, _ATTEMPT, (task_id, epoch))
+
+        async def look(session: Session) -> tuple[Head, sqlite3.Row | None]:
+            head = await rows.read_head(session, task_id)
+            return head, await database.row(session, _ATTEMPT, (task_id, epoch))
+
+        head, row = await self._state.read(look)
         if row is None or row["ended_at"] is None or rows.load_cause(row["cause"]) != end.cause:
             return None
         incoming = Incoming(task_id, epoch, By(""), accepted, {})
@@ -124,7 +127,7 @@ class Ingest:
     ) -> _Renewed:
         task_id, epoch, by = incoming.task_id, incoming.epoch, incoming.by
 
-        async def unit(connection: aiosqlite.Connection) -> _Renewed:
+        async def unit(connection: Session) -> _Renewed:
             now = self._clock.now()
             await rows.read_head(connection, task_id)
             ttl_s = await attempts.read_ttl(connection, task_id, epoch)
@@ -157,7 +160,7 @@ class Ingest:
             await asyncio.to_thread(self._console.append, task_id, epoch, stream, offset, data)
         moved = incoming.moved()
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             for stream, offset, data in pieces:
                 await console.index(connection, task_id, epoch, stream, offset, len(data), now)
             await results.write_batch(connection, task_id, epoch, incoming.parsed.batch)
@@ -173,8 +176,7 @@ class Ingest:
             await self._note_malformed(incoming)
 
     async def _note_malformed(self, incoming: Incoming) -> None:
-        async with self._state.reading() as connection:
-            head = await rows.read_head(connection, incoming.task_id)
+        head = await self._state.read(lambda session: rows.read_head(session, incoming.task_id))
         details = {
             "n_lines": incoming.parsed.n_malformed,
             "n_lines_in_all": incoming.moved()[RECORDS].n_malformed,
@@ -191,7 +193,7 @@ class Ingest:
         }
         details = end_details(receipt, moved)
 
-        async def unit(connection: aiosqlite.Connection) -> Change:
+        async def unit(connection: Session) -> Change:
             await attempts.set_receipt(connection, task_id, epoch, receipt)
             now, finish = self._clock.now(), Finish(epoch, end.cause)
             return await transitions.apply(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import aiosqlite
-
 from dray.runtime.store.console import Console
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 from dray.runtime.store.task_locks import TaskLocks
 
 _DUE = "SELECT task_id, epoch FROM purges"
@@ -44,11 +43,11 @@ class Outputs:
                 await self._purge_one(row["task_id"], row["epoch"])
 
     async def _purge_one(self, task_id: str, epoch: int) -> None:
-        async def forget(connection: aiosqlite.Connection) -> None:
+        async def forget(connection: Session) -> None:
             for sql in _RESULTS:
                 await connection.execute(sql, {"task": task_id, "epoch": epoch})
 
-        async def done(connection: aiosqlite.Connection) -> None:
+        async def done(connection: Session) -> None:
             await connection.execute(_DONE, (task_id, epoch))
 
         await self._results.write(forget)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import builtins
 import sqlite3
 
-import aiosqlite
-
 from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
 from dray.runtime.ids import new_id
 from dray.runtime.models import Project
 from dray.runtime.store import database
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 
 #: The sub-tree of a name is a range of names: '0' follows '/'.
 _COLUMNS = """
@@ -48,7 +47,7 @@ def subtree(name: str) -> tuple[str, str, str]:
     return name, f"{name}/", f"{name}0"
 
 
-async def ensure(connection: aiosqlite.Connection, name: str, now: float) -> str:
+async def ensure(connection: Session, name: str, now: float) -> str:
     """The id of a project by its full name; it and its parents are made when missing."""
     cleaned = clean_name(name)
     row = await database.row(connection, _ID, (cleaned,))
@@ -72,7 +71,7 @@ class Projects:
     async def ensure(self, name: str) -> Project:
         """The project of that name, made with its parents when it is not there."""
 
-        async def unit(connection: aiosqlite.Connection) -> str:
+        async def unit(connection: Session) -> str:
             return await ensure(connection, name, self._clock.now())
 
         return await self.get(await self._state.write(unit))
@@ -102,7 +101,7 @@ class Projects:
         """
         project = await self.get(id_or_name)
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             if description is not None:
                 await connection.execute(_DESCRIBE, (description, project.id))
             if name is not None and clean_name(name) != project.name:
@@ -111,7 +110,7 @@ class Projects:
         await self._state.write(unit)
         return await self.get(project.id)
 
-    async def _rename(self, connection: aiosqlite.Connection, old: str, new: str) -> None:
+    async def _rename(self, connection: Session, old: str, new: str) -> None:
         taken = await database.row(connection, _ID, (new,))
         if taken is not None or new.startswith(f"{old}/"):
             raise Conflict(
@@ -130,7 +129,7 @@ class Projects:
         """
         project = await self.get(id_or_name)
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             n_below = len(await database.rows(connection, _SUBTREE, subtree(project.name))) - 1
             try:
                 if n_below:

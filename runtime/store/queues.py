@@ -6,8 +6,6 @@ import builtins
 import re
 import sqlite3
 
-import aiosqlite
-
 from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
 from dray.runtime.ids import new_id
@@ -17,6 +15,7 @@ from dray.runtime.store import database, rows, transitions
 from dray.runtime.store.agents import Agents
 from dray.runtime.store.contract import By
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 
 _NAME = re.compile(r"[\w][\w .:@+-]{0,127}")
 
@@ -75,7 +74,7 @@ class Queues:
                 value=name,
             )
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             try:
                 await connection.execute(_ADD, (new_id(), name, self._clock.now(), elastic))
             except sqlite3.IntegrityError as exc:
@@ -118,7 +117,7 @@ class Queues:
         """
         queue = await self.get(name)
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             waiting = await database.rows(connection, _WAITING, (queue.name,))
             if waiting and not force:
                 raise Conflict(
@@ -149,16 +148,8 @@ class Queues:
         if after is None:
             found = await self._state.rows(_FIRST, (queue, limit))
         else:
-            async with self._state.reading() as connection:
-                found = await connection.execute_fetchall(
-                    _NEXT,
-                    {
-                        "queue": queue,
-                        "priority": -after[0],
-                        "rank": after[1],
-                        "limit": limit,
-                    },
-                )
+            place = {"queue": queue, "priority": -after[0], "rank": after[1], "limit": limit}
+            found = await self._state.rows(_NEXT, place)
         return [rows.entry_of(row) for row in found]
 
     async def count(self, queue: str) -> int:

@@ -8,9 +8,7 @@ import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, cast
-
-import aiosqlite
+from typing import Any
 
 from dray.runtime.downsample import min_max
 from dray.runtime.models import Metric
@@ -18,6 +16,7 @@ from dray.runtime.store import database
 from dray.runtime.store.console import Console
 from dray.runtime.store.contract import ConsolePage, Plot, ScalarSeries, TextLine
 from dray.runtime.store.database import Database
+from dray.runtime.store.session import Session
 
 #: Points in one answer at most, whatever the number of series and the history.
 ANSWER_POINTS = 200_000
@@ -154,10 +153,8 @@ class Results:
 
     async def plots(self, task_id: str, title: str | None = None, limit: int = 200) -> list[Plot]:
         """The plots reported last, newest first; per title, series and iteration the last one."""
-        async with self._results.reading() as connection:
-            found = await connection.execute_fetchall(
-                _PLOTS, {"task": task_id, "title": title, "limit": limit}
-            )
+        wanted = {"task": task_id, "title": title, "limit": limit}
+        found = await self._results.rows(_PLOTS, wanted)
         return [
             Plot(
                 title=row["title"],
@@ -196,13 +193,10 @@ class Results:
         self, task_id: str, title: str | None, name: str | None
     ) -> list[sqlite3.Row]:
         wanted = {"task": task_id, "title": title, "name": name}
-        async with self._results.reading() as connection:
-            return cast("list[sqlite3.Row]", await connection.execute_fetchall(_SERIES, wanted))
+        return await self._results.rows(_SERIES, wanted)
 
 
-async def write_batch(
-    connection: aiosqlite.Connection, task_id: str, epoch: int, batch: Batch
-) -> None:
+async def write_batch(connection: Session, task_id: str, epoch: int, batch: Batch) -> None:
     """Write the results of one frame in the transaction that moves its offsets."""
     for (title, name), points in batch.points.items():
         await _write_points(connection, task_id, epoch, (title, name), points)
@@ -221,7 +215,7 @@ async def write_batch(
 
 
 async def _write_points(
-    connection: aiosqlite.Connection,
+    connection: Session,
     task_id: str,
     epoch: int,
     series: tuple[str, str],

@@ -7,8 +7,6 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-import aiosqlite
-
 from dray.runtime import codec
 from dray.runtime.causes import Cause
 from dray.runtime.errors import NotFound
@@ -30,6 +28,7 @@ from dray.runtime.models import (
 from dray.runtime.resources import Resources
 from dray.runtime.states import Phase, State
 from dray.runtime.store import database
+from dray.runtime.store.session import Session
 
 T = TypeVar("T")
 
@@ -80,7 +79,7 @@ def dump_cause(cause: Cause | None) -> str | None:
     return None if cause is None else dump(cause)
 
 
-async def read_head(connection: aiosqlite.Connection, task_id: str) -> Head:
+async def read_head(connection: Session, task_id: str) -> Head:
     """What decides about a task's next step.
 
     Raises:
@@ -110,7 +109,7 @@ def head_of(row: sqlite3.Row) -> Head:
     )
 
 
-async def read_entry(connection: aiosqlite.Connection, task_id: str) -> QueueEntry | None:
+async def read_entry(connection: Session, task_id: str) -> QueueEntry | None:
     """A task's place in its queue; None when it waits in none."""
     row = await database.row(connection, _ENTRY, (task_id,))
     return entry_of(row) if row is not None else None
@@ -130,7 +129,7 @@ def entry_of(row: sqlite3.Row) -> QueueEntry:
 
 
 async def load_tasks(
-    connection: aiosqlite.Connection, ids: Iterable[str], *, with_diff: bool = True
+    connection: Session, ids: Iterable[str], *, with_diff: bool = True
 ) -> dict[str, Task]:
     """Tasks by id, without what results.db holds; ids that are gone are left out."""
     wanted = list(dict.fromkeys(ids))

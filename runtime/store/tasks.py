@@ -7,8 +7,6 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-import aiosqlite
-
 from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
 from dray.runtime.ids import check_prefix, is_id, new_id, only_match
@@ -27,6 +25,7 @@ from dray.runtime.store import (
 from dray.runtime.store.contract import By, Change, CloneRequest, Page, TaskEdit, TaskQuery
 from dray.runtime.store.database import Database
 from dray.runtime.store.results import Results
+from dray.runtime.store.session import Session
 
 _INSERT = """
 INSERT INTO tasks (id, name, project_id, type, state, queue, priority, on_lost, max_requeues,
@@ -89,7 +88,7 @@ class Tasks:
             )
         task_edit.checked(draft)
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             await self._insert(connection, draft, by)
 
         await self._state.write(unit)
@@ -101,8 +100,7 @@ class Tasks:
         Raises:
             NotFound: no such task.
         """
-        async with self._state.reading() as connection:
-            found = await rows.load_tasks(connection, [task_id])
+        found = await self._state.read(lambda session: rows.load_tasks(session, [task_id]))
         if task_id not in found:
             raise NotFound(f"there is no task {task_id}", id=task_id)
         return replace(
@@ -127,10 +125,14 @@ class Tasks:
         """One page of tasks, without metrics, single values and the text of diffs."""
         sql, parameters = task_query.build(query)
         limit = task_query.limit_of(query)
-        async with self._state.reading() as connection:
-            keys = await database.rows(connection, sql, parameters)
-            ids = [row["id"] for row in keys[:limit]]
-            found = await rows.load_tasks(connection, ids, with_diff=False)
+
+        async def look(session: Session) -> tuple[builtins.list[sqlite3.Row], dict[str, Task]]:
+            keys = await database.rows(session, sql, parameters)
+            shown = [row["id"] for row in keys[:limit]]
+            return keys, await rows.load_tasks(session, shown, with_diff=False)
+
+        keys, found = await self._state.read(look)
+        ids = [row["id"] for row in keys[:limit]]
         cursor = None
         if len(keys) > limit:
             last = keys[limit - 1]
@@ -143,8 +145,7 @@ class Tasks:
         Raises:
             NotFound: no such task.
         """
-        async with self._state.reading() as connection:
-            return await rows.read_head(connection, task_id)
+        return await self._state.read(lambda session: rows.read_head(session, task_id))
 
     async def heads(self, ids: builtins.list[str]) -> dict[str, Head]:
         """What decides about each task's next step; ids that are gone are left out."""
@@ -162,7 +163,7 @@ class Tasks:
             InvalidInput: a value that cannot be used.
         """
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             head = await rows.read_head(connection, task_id)
             task = (await rows.load_tasks(connection, [task_id]))[task_id]
             changed = task_edit.edited(task, edit)
@@ -209,7 +210,7 @@ class Tasks:
         if priority is not None and isinstance(command, Enqueue):
             task_edit.check_priority(priority)
 
-        async def unit(connection: aiosqlite.Connection) -> Change:
+        async def unit(connection: Session) -> Change:
             now = self._clock.now()
             return await transitions.apply(connection, now, task_id, command, by, priority=priority)
 
@@ -228,7 +229,7 @@ class Tasks:
             Conflict: it is running or published and ``force`` was not given.
         """
 
-        async def unit(connection: aiosqlite.Connection) -> None:
+        async def unit(connection: Session) -> None:
             head = await rows.read_head(connection, task_id)
             if head.state in (State.RUNNING, State.PUBLISHED) and not force:
                 raise Conflict(
@@ -245,7 +246,7 @@ class Tasks:
         await self._state.write(unit)
         await self._purge()
 
-    async def _insert(self, connection: aiosqlite.Connection, task: Task, by: By) -> None:
+    async def _insert(self, connection: Session, task: Task, by: By) -> None:
         now = self._clock.now()
         project_id = await projects.ensure(connection, task.project, now)
         try:
@@ -278,7 +279,7 @@ class Tasks:
         head = Head(task.id, State.DRAFT)
         await audit.record(connection, now, "create", head, head, by)
 
-    async def _update(self, connection: aiosqlite.Connection, task: Task, now: float) -> None:
+    async def _update(self, connection: Session, task: Task, now: float) -> None:
         project_id = await projects.ensure(connection, task.project, now)
         await connection.execute(
             _UPDATE,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import aiosqlite
-
 from dray.runtime import machine
 from dray.runtime.errors import IllegalTransition, NotFound, StaleEpoch
 from dray.runtime.ids import new_id
@@ -14,6 +12,7 @@ from dray.runtime.machine import Command, Head
 from dray.runtime.states import TRANSITIONS, Phase, State, is_terminal
 from dray.runtime.store import audit, database, rows
 from dray.runtime.store.contract import By, Change
+from dray.runtime.store.session import Session
 
 _UPDATE = """
 UPDATE tasks SET state = ?, phase = ?, phase_before = ?, epoch = ?, agent = ?, claim_id = ?,
@@ -74,7 +73,7 @@ class Opening:
 
 
 async def apply(
-    connection: aiosqlite.Connection,
+    connection: Session,
     now: float,
     task_id: str,
     command: Command,
@@ -122,7 +121,7 @@ async def apply(
     return await _told(connection, before, after)
 
 
-async def _told(connection: aiosqlite.Connection, before: Head, after: Head) -> Change:
+async def _told(connection: Session, before: Head, after: Head) -> Change:
     """The change, to be told to the store's listeners once it is committed."""
     pending = after.state is State.PENDING
     entry = await rows.read_entry(connection, after.task_id) if pending else None
@@ -163,7 +162,7 @@ def event_name(before: Head, after: Head, command: Command) -> str:
     return ""
 
 
-async def _write_head(connection: aiosqlite.Connection, before: Head, after: Head) -> None:
+async def _write_head(connection: Session, before: Head, after: Head) -> None:
     """The difference, guarded by state and epoch: no row means somebody was faster."""
     written = await database.rows(
         connection,
@@ -193,7 +192,7 @@ async def _write_head(connection: aiosqlite.Connection, before: Head, after: Hea
 
 
 async def _change_state(
-    connection: aiosqlite.Connection,
+    connection: Session,
     now: float,
     before: Head,
     after: Head,
@@ -221,9 +220,7 @@ async def _change_state(
         await connection.execute(_ENDED, (now, now, task_id))
 
 
-async def _enter_queue(
-    connection: aiosqlite.Connection, now: float, after: Head, command: Command
-) -> None:
+async def _enter_queue(connection: Session, now: float, after: Head, command: Command) -> None:
     if not after.queue:
         raise IllegalTransition(
             f"task {after.task_id[:8]} came from no queue it could go back to",
@@ -237,7 +234,7 @@ async def _enter_queue(
     await connection.execute(_ENTER_QUEUE, (now, after.task_id))
 
 
-async def check_queue(connection: aiosqlite.Connection, name: str) -> None:
+async def check_queue(connection: Session, name: str) -> None:
     """Refuse the name of a queue that is not there."""
     if await database.row(connection, _QUEUE_EXISTS, (name,)) is None:
         raise NotFound(
@@ -246,7 +243,7 @@ async def check_queue(connection: aiosqlite.Connection, name: str) -> None:
 
 
 async def _open_attempt(
-    connection: aiosqlite.Connection,
+    connection: Session,
     now: float,
     after: Head,
     command: Command,
@@ -271,7 +268,7 @@ async def _open_attempt(
     )
 
 
-async def forget_outputs(connection: aiosqlite.Connection, task_id: str, epoch: int) -> None:
+async def forget_outputs(connection: Session, task_id: str, epoch: int) -> None:
     """Delete what a task put out, here at once, elsewhere as soon as this has committed."""
     for sql in _FORGET_OUTPUTS:
         await connection.execute(sql, (task_id,))

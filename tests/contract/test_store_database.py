@@ -9,11 +9,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
 import pytest
 
 from dray.runtime.errors import InvalidInput, NotFound, StoreUnusable
@@ -24,6 +24,7 @@ from dray.runtime.states import State
 from dray.runtime.store import Store, TaskQuery
 from dray.runtime.store.database import Database
 from dray.runtime.store.migrate import Migration, migrate, migrations
+from dray.runtime.store.session import Session
 from tests.contract.conftest import BY, HandClock, World
 
 STEP = Migration(
@@ -40,7 +41,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def insert(db: Database, *values: int) -> None:
-    async def unit(connection: aiosqlite.Connection) -> None:
+    async def unit(connection: Session) -> None:
         for value in values:
             await connection.execute("INSERT INTO t VALUES (?)", (value,))
 
@@ -51,22 +52,57 @@ async def values(db: Database) -> list[int]:
     return [row["x"] for row in await db.rows("SELECT x FROM t ORDER BY x")]
 
 
+class Held:
+    """A unit that is under way until it is let go on."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Event()
+        self._go_on = threading.Event()
+
+    async def unit(self, session: Session) -> None:
+        await session.execute("INSERT INTO t VALUES (1)")
+        self._begun.set()
+        assert self._go_on.wait(10)
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self._begun.wait, 10)
+
+    def go_on(self) -> None:
+        self._go_on.set()
+
+
 async def test_what_waits_together_is_committed_together(db: Database) -> None:
-    statements: list[str] = []
+    async def break_off(session: Session) -> None:
+        await session.execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
 
-    async def listen(connection: aiosqlite.Connection) -> None:
-        await connection.set_trace_callback(statements.append)
+    held = Held()
+    running = asyncio.create_task(db.write(held.unit))
+    await held.begun()
+    waiting = [asyncio.create_task(insert(db, i)) for i in range(2, 50)]
+    waiting.append(asyncio.create_task(db.write(break_off)))
+    await asyncio.sleep(0)
+    held.go_on()
+    await running
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(outcome, StoreUnusable) for outcome in outcomes), "one commit for all"
+    assert await values(db) == [1]
 
-    await db.write(listen)
-    await asyncio.gather(*(insert(db, i) for i in range(50)))
-    assert await values(db) == list(range(50))
-    assert statements.count("COMMIT") <= 1 + 2, "one for listening, two for all the rest"
+
+async def test_a_unit_that_awaits_something_else_is_refused(db: Database) -> None:
+    async def wait(session: Session) -> None:
+        await session.execute("INSERT INTO t VALUES (1)")
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="something else"):
+        await db.write(wait)
+    assert await values(db) == []
 
 
 async def test_one_that_fails_in_a_group_undoes_only_itself(db: Database) -> None:
     await insert(db, 7)
 
-    async def refuse(connection: aiosqlite.Connection) -> None:
+    async def refuse(connection: Session) -> None:
         await connection.execute("INSERT INTO t VALUES (100)")
         raise InvalidInput("no")
 
@@ -87,21 +123,14 @@ async def test_one_that_fails_in_a_group_undoes_only_itself(db: Database) -> Non
 
 
 async def test_a_caller_that_is_cancelled_before_its_turn_changes_nothing(db: Database) -> None:
-    begun = asyncio.Event()
-    go_on = asyncio.Event()
-
-    async def first(connection: aiosqlite.Connection) -> None:
-        await connection.execute("INSERT INTO t VALUES (1)")
-        begun.set()
-        await go_on.wait()
-
-    running = asyncio.create_task(db.write(first))
-    await begun.wait()
+    held = Held()
+    running = asyncio.create_task(db.write(held.unit))
+    await held.begun()
     waiting = asyncio.create_task(insert(db, 2))
     await asyncio.sleep(0)
     waiting.cancel()
     running.cancel()
-    go_on.set()
+    held.go_on()
     for task in (running, waiting):
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -110,7 +139,7 @@ async def test_a_caller_that_is_cancelled_before_its_turn_changes_nothing(db: Da
 
 
 async def test_when_the_commit_fails_everybody_hears_of_it(db: Database) -> None:
-    async def break_off(connection: aiosqlite.Connection) -> None:
+    async def break_off(connection: Session) -> None:
         await connection.execute("ROLLBACK")
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -129,11 +158,12 @@ async def test_readers_cannot_write(db: Database) -> None:
 
 
 async def test_readers_go_on_while_a_transaction_is_open(db: Database) -> None:
-    async def look(connection: aiosqlite.Connection) -> list[int]:
-        await connection.execute("INSERT INTO t VALUES (1)")
-        return await values(db)
-
-    assert await db.write(look) == [], "nobody sees what is not committed"
+    held = Held()
+    running = asyncio.create_task(db.write(held.unit))
+    await held.begun()
+    assert await values(db) == [], "nobody sees what is not committed"
+    held.go_on()
+    await running
     assert await values(db) == [1]
 
 
