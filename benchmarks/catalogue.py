@@ -110,8 +110,14 @@ CATALOGUE = (
         "idle-memory",
         "memory",
         "MiB",
-        "the idle control plane and one agent, against Ray's own idle processes",
+        "the idle control plane (gateway, scheduler, two queues), against Ray's own idle processes",
         _at_most(1),
+    ),
+    Spec(
+        "idle-memory-with-agent",
+        "memory",
+        "MiB",
+        "the same and one warm agent",
     ),
     Spec(
         "enqueue-to-first-line",

@@ -21,15 +21,14 @@ def measure(stand: Stand) -> list[Reading]:
     cluster = stand.cluster
     time.sleep(_SETTLE_S)
     ours, rays = _by_owner(cluster)
-    value = sum(ours.values()), sum(rays.values())
+    agent, plane, head = ours.pop(_AGENT), sum(ours.values()), sum(rays.values())
+    against = f"Ray's own processes {in_words(head)} MiB"
+    note = f"{_in_order(ours)}; beside {_in_order(rays)}"
     return [
+        Reading("idle-memory", Sample((plane,)), against, plane / head, note),
         Reading(
-            "idle-memory",
-            Sample((value[0],)),
-            f"Ray's own processes {in_words(value[1])} MiB",
-            value[0] / value[1],
-            note=f"ours: {_in_order(ours)}. Ray's: {_in_order(rays)}",
-        )
+            "idle-memory-with-agent", Sample((plane + agent,)), against, (plane + agent) / head
+        ),
     ]
 
 

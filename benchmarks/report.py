@@ -15,8 +15,6 @@ from benchmarks.measure import Reading, in_words
 
 LATEST = Path(__file__).with_name("latest.json")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
-#: What is between these lines of the page is made here.
-_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 class Entry(TypedDict):
@@ -87,10 +85,22 @@ def line(entry: Entry) -> str:
 
 
 def write_page(entries: list[Entry]) -> None:
-    """Put the table of the page in the place of the last one."""
-    before, _, rest = PAGE.read_text("utf-8").partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    PAGE.write_text(f"{before}{_BEGIN}\n{table(entries)}{_END}{after}", "utf-8")
+    """Put the figures, and what they mean, in the place of those the page has."""
+    page = PAGE.read_text("utf-8")
+    page = _replaced(page, "measured", table(entries))
+    PAGE.write_text(_replaced(page, "meaning", meaning()), "utf-8")
+
+
+def _replaced(page: str, part: str, text: str) -> str:
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
+
+
+def meaning() -> str:
+    """What each measure is, from the catalogue."""
+    return "".join(f"- `{spec.name}`: {spec.says}.\n" for spec in CATALOGUE)
 
 
 def table(entries: list[Entry]) -> str:
