@@ -204,7 +204,9 @@ class AttemptRun:
             log.warning("task %s is not sampled: %s", self._order.task.id[:8], exc)
 
     async def _sample_for_ever(self, pid: int) -> None:
-        sampler, began = Sampler(pid=pid), self._shop.clock.monotonic()
+        began = self._shop.clock.monotonic()
+        await anyio.sleep(SAMPLE_EVERY_S)  # a short task is spared even the first look
+        sampler = await asyncio.to_thread(Sampler, pid=pid)
         with SpoolWriter(self._spool.records) as writer:
             while True:
                 await anyio.sleep(SAMPLE_EVERY_S)

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,8 +17,6 @@ from dray.runtime.errors import ServerUnreachable
 from dray.runtime.paths import NodePaths
 from dray.runtime.subprocesses import Supervisor
 from dray.sdk.client import Client
-
-T = TypeVar("T")
 
 #: Between two tries while the gateway is being restarted, which takes seconds.
 RETRY_S = 0.3
@@ -65,15 +62,13 @@ class GatewayBlobs:
         """Write the blob to the file ``to``, which appears only whole."""
         await _when_served(lambda: self._client.get_blob(sha256, to))
 
-    async def fetch_bytes(self, sha256: str) -> bytes:
-        """The blob in memory; for small ones."""
-        return await _when_served(lambda: self._client.read_blob(sha256))
 
-
-async def _when_served(call: Callable[[], T]) -> T:
+async def _when_served(call: Callable[[], object]) -> None:
     while True:
         try:
-            return await asyncio.to_thread(call)
+            await asyncio.to_thread(call)
         except ServerUnreachable as exc:
             log.info("waiting for the server: %s", exc)
             await anyio.sleep(RETRY_S)
+        else:
+            return

@@ -14,7 +14,6 @@ from dray.envbuilder.process import finish_in_thread
 from dray.runtime.errors import DrayError, PreparationFailed
 from dray.runtime.ids import new_id
 from dray.runtime.paths import NodePaths
-from dray.runtime.snapshots import digest
 
 #: Requests under way at once: enough to hide the round trip, few enough for one gateway.
 _N_AT_ONCE = 16
@@ -31,33 +30,10 @@ class BlobFetcher(Protocol):
         """
         ...
 
-    async def fetch_bytes(self, sha256: str) -> bytes:
-        """The blob's bytes; for small ones.
-
-        Raises:
-            DrayError: as above.
-        """
-        ...
-
 
 def blob_path(node: NodePaths, sha256: str) -> Path:
     """Where the cache keeps the blob."""
     return node.blobs / sha256[:2] / sha256
-
-
-async def fetch_small(sha256: str, blobs: BlobFetcher, what: str) -> bytes:
-    """The bytes of a small blob, checked; ``what`` names it for people.
-
-    Raises:
-        PreparationFailed: it cannot be had, or is not what its address says.
-    """
-    try:
-        content = await blobs.fetch_bytes(sha256)
-    except (DrayError, OSError) as exc:
-        raise _not_had(what, sha256, exc) from exc
-    if digest(content) != sha256:
-        raise _damaged(what, sha256)
-    return content
 
 
 async def fetch_missing(

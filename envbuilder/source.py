@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from dray.envbuilder.blobs import BlobFetcher, fetch_missing, fetch_small
+from dray.envbuilder.blobs import BlobFetcher, fetch_missing
 from dray.envbuilder.checkout import check_out
 from dray.envbuilder.failures import source_failed
 from dray.envbuilder.layout import lay_out
@@ -85,7 +85,8 @@ async def _lay(
 async def _lay_snapshot(
     snapshot: str, target: Path, node: NodePaths, blobs: BlobFetcher, log: LogWriter
 ) -> None:
-    entries = decode_manifest(await fetch_small(snapshot, blobs, "the snapshot's manifest"))
+    manifest = (await fetch_missing({snapshot: "the snapshot's manifest"}, node, blobs))[snapshot]
+    entries = decode_manifest(await asyncio.to_thread(manifest.read_bytes))
     files = {entry.sha256: entry.path for entry in entries if not entry.link}
     content = await fetch_missing(files, node, blobs)
     await finish_in_thread(asyncio.to_thread(lay_out, entries, content, target))
