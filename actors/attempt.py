@@ -21,6 +21,7 @@ from dray.runtime.errors import DrayError, NotFound, ServerUnreachable, StaleEpo
 from dray.runtime.hardware import Sampler
 from dray.runtime.lease import LeaseTerms
 from dray.runtime.models import OnLost
+from dray.runtime.records import PREPARE
 from dray.runtime.spool import SpoolWriter
 from dray.runtime.subprocesses import ChildProcess
 from dray.sdk.client import Client
@@ -93,7 +94,7 @@ class AttemptRun:
                 on_stop=self.stop,
                 on_refused=self._give_up,
             )
-            self._spool.on_append = self._shipper.notify
+            self._spool.on_append = self._notify
             async with self._shipper:
                 return await self._close(await self._cause(client))
 
@@ -115,6 +116,10 @@ class AttemptRun:
                 return f"the server took no more of what it put out: {exc.message}"
             else:
                 return ""
+
+    def _notify(self, stream: str) -> None:
+        # What a warm preparation has to say is over at once and worth no request of its own.
+        self._shipper.notify(can_wait=stream == PREPARE)
 
     def _give_up(self, exc: DrayError) -> None:
         """The server takes nothing more of this attempt: it must not go on."""

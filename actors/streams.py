@@ -24,14 +24,14 @@ class AttemptSpool:
     """Opened once per attempt; every append is one ``write`` and tells the shipper.
 
     Attributes:
-        on_append: called after bytes were appended.
+        on_append: called after bytes were appended, with the name of the stream.
     """
 
     def __init__(self, attempt: AttemptPaths) -> None:
         self._attempt = attempt
         self._files: dict[str, int] = {}
         self._lock: FileLock | None = None
-        self.on_append: Callable[[], None] = _nobody
+        self.on_append: Callable[[str], None] = _nobody
 
     @property
     def root(self) -> Path:
@@ -84,7 +84,7 @@ class AttemptSpool:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
-        self.on_append()
+        self.on_append(stream)
 
     def write(self, data: bytes) -> int:
         """Append to the log of the preparation, as a file for the environment builder."""
@@ -119,5 +119,6 @@ def remove_leftovers(node: NodePaths) -> list[str]:
     return removed
 
 
-def _nobody() -> None:
+def _nobody(stream: str) -> None:
     """Nobody ships yet."""
+    _ = stream

@@ -14,22 +14,22 @@ async def check_queue(context: Context, name: str) -> None:
     Raises:
         NotFound: ``details['queues']`` lists the existing ones.
     """
+    if await context.store.queues.is_served(name) is not None:
+        return
     names = [queue.name for queue in await context.store.queues.list()]
-    if name not in names:
-        there = ", ".join(names) or "none"
-        raise NotFound(
-            f"there is no queue {name!r}; there are: {there}. "
-            f"Create it with 'dray queue create {name}'",
-            field="queue",
-            value=name,
-            queues=names,
-        )
+    there = ", ".join(names) or "none"
+    raise NotFound(
+        f"there is no queue {name!r}; there are: {there}. "
+        f"Create it with 'dray queue create {name}'",
+        field="queue",
+        value=name,
+        queues=names,
+    )
 
 
 async def enqueued(context: Context, task: Task) -> Enqueued:
     """The answer for a task that now waits, with a warning when nobody takes from its queue."""
-    queue = await context.store.queues.get(task.queue)
-    if queue.served:
+    if await context.store.queues.is_served(task.queue):
         return Enqueued(task)
-    warning = f"no agent serves queue {queue.name!r}; the task waits until one does"
+    warning = f"no agent serves queue {task.queue!r}; the task waits until one does"
     return Enqueued(task, queue_served=False, warning=warning)

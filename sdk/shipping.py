@@ -117,9 +117,9 @@ class Shipper:
         """Why the attempt shall end, once somebody asked for it."""
         return self._stop
 
-    def notify(self) -> None:
-        """Bytes were appended to a stream."""
-        self._send_within(self._pace.gather_s)
+    def notify(self, *, can_wait: bool = False) -> None:
+        """Bytes were appended to a stream; those that can wait go with the start of the process."""
+        self._send_within(self._pace.begin_gather_s if can_wait else self._pace.gather_s)
 
     def mark_executing(self) -> None:
         """The attempt's process has started."""

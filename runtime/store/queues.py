@@ -40,6 +40,7 @@ SELECT * FROM (
                    ORDER BY priority DESC, rank LIMIT :limit)
 ) ORDER BY priority DESC, rank LIMIT :limit
 """
+_ELASTIC = "SELECT elastic FROM queues WHERE name = ?"
 _COUNT = "SELECT COUNT(*) FROM queue_entries WHERE queue = ?"
 _POSITION = """
 SELECT (SELECT COUNT(*) FROM queue_entries e WHERE e.queue = m.queue AND e.priority > m.priority)
@@ -152,6 +153,13 @@ class Queues:
             found = await self._state.rows(_NEXT, place)
         return [rows.entry_of(row) for row in found]
 
+    async def is_served(self, name: str) -> bool | None:
+        """Whether anything takes tasks from a queue, whatever waits in it; None: no such queue."""
+        row = await self._state.row(_ELASTIC, (name,))
+        if row is None:
+            return None
+        return bool(row["elastic"]) or name in await self._listed()
+
     async def count(self, queue: str) -> int:
         """How many tasks wait in it."""
         row = await self._state.row(_COUNT, (queue,))
@@ -163,8 +171,7 @@ class Queues:
         return None if row is None else int(row["position"])
 
     async def _queues_of(self, found: builtins.list[sqlite3.Row]) -> builtins.list[Queue]:
-        agents = await self._agents.list()
-        listed = {name for agent in agents if agent.state in _SERVING for name in agent.queues}
+        listed = await self._listed()
         return [
             Queue(
                 id=row["id"],
@@ -176,3 +183,8 @@ class Queues:
             )
             for row in found
         ]
+
+    async def _listed(self) -> set[str]:
+        """Queues that some agent names."""
+        agents = await self._agents.list()
+        return {name for agent in agents if agent.state in _SERVING for name in agent.queues}
