@@ -124,6 +124,8 @@ class _Board:
     idle: dict[str, AgentView]
     free_by_node: dict[str, dict[str, float]]
     services_started: bool = False
+    #: {(queue, shape): reason}: nothing more is to be had for such entries in this plan.
+    exhausted: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     decisions: list[Decision] = field(default_factory=list[Decision])
 
 
@@ -170,6 +172,11 @@ def _lay_out(view: View) -> _Board:
 
 
 def _place(entry: QueueEntry, view: View, board: _Board) -> Decision:
+    # What is free only shrinks while a plan is made, so one refusal answers for all like it.
+    likeness = (entry.queue, entry.resources.label())
+    reason = board.exhausted.get(likeness)
+    if reason is not None:
+        return Wait(entry.task_id, reason)
     usable = [agent for agent in view.agents if serves(agent, entry, view.static_queues)]
     warm = _best_warm(usable, board)
     if warm is not None:
@@ -180,6 +187,13 @@ def _place(entry: QueueEntry, view: View, board: _Board) -> Decision:
         if board.starting.get(agent.name, 0) > 0:
             board.starting[agent.name] -= 1
             return Wait(entry.task_id, f"agent {agent.name} is starting")
+    decision = _without_agent(entry, view, board)
+    if isinstance(decision, Wait):
+        board.exhausted[likeness] = decision.reason
+    return decision
+
+
+def _without_agent(entry: QueueEntry, view: View, board: _Board) -> Decision:
     if entry.queue in view.static_queues:
         return Wait(entry.task_id, _static_reason(entry, view))
     if entry.queue == SERVICES_QUEUE:
