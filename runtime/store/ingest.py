@@ -156,8 +156,8 @@ class Ingest:
             for stream in CONSOLE_STREAMS
             if stream in incoming.fresh
         ]
-        for stream, offset, data in pieces:
-            await asyncio.to_thread(self._console.append, task_id, epoch, stream, offset, data)
+        if pieces:
+            await asyncio.to_thread(self._append, task_id, epoch, pieces)
         moved = incoming.moved()
 
         async def unit(connection: Session) -> None:
@@ -187,10 +187,7 @@ class Ingest:
     async def _finish(self, incoming: Incoming, end: End) -> Change:
         task_id, epoch = incoming.task_id, incoming.epoch
         moved = incoming.moved()
-        receipt = {
-            stream: await self._compare(task_id, epoch, stream, claimed, moved)
-            for stream, claimed in end.receipt.items()
-        }
+        receipt = await asyncio.to_thread(self._compare, task_id, epoch, end.receipt, moved)
         details = end_details(receipt, moved)
 
         async def unit(connection: Session) -> Change:
@@ -202,21 +199,26 @@ class Ingest:
 
         return await self._state.write(unit)
 
-    async def _compare(
+    def _append(self, task_id: str, epoch: int, pieces: list[tuple[str, int, bytes]]) -> None:
+        for stream, offset, data in pieces:
+            self._console.append(task_id, epoch, stream, offset, data)
+
+    def _compare(
         self,
         task_id: str,
         epoch: int,
-        stream: str,
-        claimed: StreamReceipt,
+        claimed: dict[str, StreamReceipt],
         moved: dict[str, Accepted],
-    ) -> StreamReceipt:
+    ) -> dict[str, StreamReceipt]:
         """What was written against what is stored; records are judged by their length alone."""
-        stored = moved.get(stream, Accepted()).n_bytes
-        exact = stored == claimed.n_bytes
-        if exact and stream in CONSOLE_STREAMS:
-            digest = await asyncio.to_thread(self._console.digest, task_id, epoch, stream, stored)
-            exact = digest == claimed.sha256
-        return StreamReceipt(claimed.n_bytes, claimed.sha256, stored, exact)
+        compared: dict[str, StreamReceipt] = {}
+        for stream, said in claimed.items():
+            stored = moved.get(stream, Accepted()).n_bytes
+            exact = stored == said.n_bytes
+            if exact and stream in CONSOLE_STREAMS:
+                exact = self._console.digest(task_id, epoch, stream, stored) == said.sha256
+            compared[stream] = StreamReceipt(said.n_bytes, said.sha256, stored, exact)
+        return compared
 
 
 def _reply(incoming: Incoming, change: Change, ttl_s: float) -> FrameReply:
