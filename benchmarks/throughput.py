@@ -19,20 +19,34 @@ N_ROUNDS = 3
 
 
 def measure(stand: Stand) -> list[Reading]:
-    """All in turns, so that each has the machine to itself."""
+    """All in turns, so that each has the machine to itself; the short one before each other."""
     cluster = stand.cluster
     snapshot = cluster.snapshot("")
     python = cluster.python_of(cluster.warm_up(snapshot, N_CPUS))
     script = stand.script("noop.py", "")
-    calls = [lambda: _by_xargs(python, script), lambda: _by_dray(cluster, snapshot)]
-    has_hyperqueue = importlib.util.find_spec("hyperqueue") is not None
-    if has_hyperqueue:
-        calls.append(lambda: _by_hyperqueue(stand.folder, python, script))
-    by_xargs, by_dray, *rest = in_turns(N_ROUNDS, *calls, n_warm_ups=0)
-    readings = [_reading("throughput-200-noop", by_dray, by_xargs)]
-    if has_hyperqueue:
-        readings.append(_reading("throughput-200-noop-hyperqueue", rest[0], by_xargs))
-    return readings
+
+    def xargs() -> float:
+        return _by_xargs(python, script)
+
+    def dray() -> float:
+        return _by_dray(cluster, snapshot)
+
+    if importlib.util.find_spec("hyperqueue") is None:
+        floor, by_dray = in_turns(N_ROUNDS, xargs, dray, n_warm_ups=0)
+        return [_reading("throughput-200-noop", by_dray, floor)]
+    before, by_dray, after, by_hyperqueue = in_turns(
+        N_ROUNDS,
+        xargs,
+        dray,
+        xargs,
+        lambda: _by_hyperqueue(stand.folder, python, script),
+        n_warm_ups=0,
+    )
+    floor = Sample(before.values + after.values)
+    return [
+        _reading("throughput-200-noop", by_dray, floor),
+        _reading("throughput-200-noop-hyperqueue", by_hyperqueue, floor),
+    ]
 
 
 def _reading(name: str, sample: Sample, by_xargs: Sample) -> Reading:
