@@ -76,7 +76,9 @@ def check(head: Head) -> None:
     assert (head.claim_id != "") == is_running
     assert (head.lease_expires_at is not None) == is_running
     assert (head.phase_before is not None) == (head.phase is Phase.UNREACHABLE)
-    assert head.epoch >= 1 or head.state in (State.DRAFT, State.PENDING, State.ABORTED)
+    if head.epoch == 0:  # it never ran: it was aborted while it waited, if it ended at all
+        aborted = head.state in (State.ABORTED, State.PUBLISHED) and head.cause == ABORT
+        assert aborted or head.state in (State.DRAFT, State.PENDING)
     if head.state is State.PENDING:
         assert head.queue
     if is_terminal(head.state):
@@ -84,6 +86,14 @@ def check(head: Head) -> None:
     if Phase.STOPPING in (head.phase, head.phase_before):
         assert head.cause is not None
     assert head.n_requeues <= head.policy.max_requeues
+
+
+def test_a_task_that_was_aborted_while_it_waited_can_be_published() -> None:
+    head = DRAFT
+    for command in (Enqueue("gpu"), RequestStop(ABORT), Publish()):
+        head = step(head, command)
+        check(head)
+    assert (head.state, head.epoch) == (State.PUBLISHED, 0)
 
 
 def attempt(head: Head, command: Command) -> Head:
