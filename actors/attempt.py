@@ -19,7 +19,7 @@ from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.clock import Clock
 from dray.runtime.errors import DrayError, NotFound, ServerUnreachable, StaleEpoch
 from dray.runtime.hardware import Sampler
-from dray.runtime.lease import LeaseTerms
+from dray.runtime.lease import LeaseTerms, must_fence
 from dray.runtime.models import OnLost
 from dray.runtime.records import PREPARE
 from dray.runtime.spool import SpoolWriter
@@ -236,5 +236,4 @@ class AttemptRun:
             await anyio.sleep(self._terms.renew_every_s / 2)
 
     def _fence_is_due(self, clock: Clock) -> bool:
-        silent_s = clock.monotonic() - self._shipper.last_confirmed
-        return silent_s >= self._terms.fence_after_s
+        return must_fence(self._shipper.last_confirmed, clock.monotonic(), self._terms)

@@ -42,9 +42,3 @@ def _end_process_after_crash(task: asyncio.Task[None]) -> None:
     )
     logging.shutdown()
     os._exit(1)
-
-
-async def cancel_and_wait(task: asyncio.Task[None]) -> None:
-    """End a main coroutine and wait until it has cleaned up."""
-    task.cancel()
-    await asyncio.wait([task])
