@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from dray.actors import handles
 from dray.actors.attempt import AttemptRun, Workshop
 from dray.actors.lifetime import log_to, run_for_life
-from dray.actors.orders import AgentFacts, WorkOrder
+from dray.actors.orders import AgentFacts, AttemptEnd, WorkOrder
 from dray.actors.streams import remove_leftovers
 from dray.runtime.causes import Cause
 from dray.runtime.clock import SystemClock
@@ -43,7 +43,7 @@ class AgentActor:
         #: {(task id, epoch): run}, those that are under way.
         self._runs: dict[tuple[str, int], AttemptRun] = {}
         #: {(task id, epoch): its end}, oldest first; ended ones stay for orders that come twice.
-        self._ends: dict[tuple[str, int], asyncio.Future[str]] = {}
+        self._ends: dict[tuple[str, int], asyncio.Future[AttemptEnd]] = {}
         self._ready = asyncio.Event()
         self._tasks: TaskGroup
         self._workshop: Workshop
@@ -59,18 +59,14 @@ class AgentActor:
             gpus=handles.own_gpu_ids(),
         )
 
-    async def run(self, order: WorkOrder) -> str:
-        """Run an attempt until nothing of it is left; asked again, wait for the same end.
-
-        Returns:
-            Why the store could not be told of its end; empty when it has it or knows better.
-        """
+    async def run(self, order: WorkOrder) -> AttemptEnd:
+        """Run an attempt until nothing of it is left; asked again, wait for the same end."""
         await self._ready.wait()
         key = (order.task.id, order.epoch)
         if key not in self._ends:
             self._forget_oldest()
             run = self._runs[key] = AttemptRun(order, self._workshop)
-            self._ends[key] = run.untold
+            self._ends[key] = run.end
             self._tasks.start_soon(self._see_through, run, key, name=f"attempt {key[0][:8]}")
         return await asyncio.shield(self._ends[key])
 

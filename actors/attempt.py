@@ -10,7 +10,7 @@ import signal
 import anyio
 
 from dray.actors.ending import preparation_cause, process_cause
-from dray.actors.orders import WorkOrder
+from dray.actors.orders import AttemptEnd, WorkOrder
 from dray.actors.preparation import Prepared, prepare
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
@@ -52,7 +52,7 @@ class AttemptRun:
         self._is_deaf = False
         self._shipper: Shipper
         #: See ``run``.
-        self.untold: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.end: asyncio.Future[AttemptEnd] = asyncio.get_running_loop().create_future()
 
     def stop(self, cause: Cause) -> None:
         """Ask the attempt to end; the first cause that is given counts."""
@@ -66,8 +66,7 @@ class AttemptRun:
     async def run(self) -> None:
         """The whole attempt; what the user's code or the node does never makes this raise.
 
-        Sets ``untold`` when its processes are gone: empty when the store has its end or knows
-        better, else why the store could not be told.
+        Sets ``end`` when its processes are gone.
         """
         untold = "its agent was ended"
         try:
@@ -76,7 +75,7 @@ class AttemptRun:
             log.exception("task %s could not be seen through", self._order.task.id[:8])
             untold = f"its agent could not see it through: {exc!r}"
         finally:
-            self.untold.set_result(untold)
+            self.end.set_result(AttemptEnd(untold))
         await asyncio.to_thread(shutil.rmtree, self._spool.root, ignore_errors=True)
 
     async def _run(self) -> str:

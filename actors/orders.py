@@ -26,6 +26,21 @@ class WorkOrder:
 
 
 @dataclass(frozen=True)
+class AttemptEnd:
+    """What an agent says once an attempt is over, of which its cause is not a part.
+
+    Attributes:
+        untold: why the store could not be told of the end; empty when it has it or knows better.
+        worker_failed: the agent's own part of the work failed (disk, fork, supervisor).
+        stuck_pids: processes that outlived KILL and still hold what the agent holds.
+    """
+
+    untold: str = ""
+    worker_failed: bool = False
+    stuck_pids: list[int] = field(default_factory=list[int])
+
+
+@dataclass(frozen=True)
 class OpenOrder:
     """An open attempt as the store has it, for a scheduler that has just started."""
 

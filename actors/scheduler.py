@@ -12,7 +12,7 @@ from dray.actors import handles
 from dray.actors.changes import Changes
 from dray.actors.fleet import Fleet, Member
 from dray.actors.lifetime import log_to, run_for_life
-from dray.actors.orders import ClaimIntent, ClusterState, Health, WorkOrder
+from dray.actors.orders import AttemptEnd, ClaimIntent, ClusterState, Health, WorkOrder
 from dray.runtime import policy
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.clock import SystemClock
@@ -203,9 +203,9 @@ class SchedulerActor:
         try:
             while True:
                 try:
-                    untold: str = await member.handle.run.remote(order)
-                    if untold:
-                        await self._prove_dead(order, untold)
+                    end: AttemptEnd = await member.handle.run.remote(order)
+                    if end.untold:
+                        await self._prove_dead(order, end.untold)
                     return
                 except handles.ActorGone as exc:
                     await self._prove_dead(order, str(exc))

@@ -24,6 +24,7 @@ class CauseKind(str, Enum):
     WORKER_LOST = "worker_lost"
     PREEMPTED = "preempted"
     ABORTED = "aborted"
+    QUARANTINED = "quarantined"
     MARKED = "marked"
     HANDED_OVER = "handed_over"
     VANISHED = "vanished"
@@ -87,9 +88,34 @@ def marked(event: Event, by: str, reason: str | None = None) -> Cause:
     return Cause(CauseKind.MARKED, reason or f"marked {words[event]} by {by}", by=by, outcome=event)
 
 
-def worker_lost(evidence: str) -> Cause:
-    """The cause of an attempt whose agent or node is proved to be gone."""
-    return Cause(CauseKind.WORKER_LOST, "its agent was lost", evidence=evidence)
+def worker_lost(evidence: str, message: str = "its agent was lost") -> Cause:
+    """The cause of an attempt whose agent or node is gone, or could not do its part."""
+    return Cause(CauseKind.WORKER_LOST, message, evidence=evidence)
+
+
+def quarantined(agents: tuple[str, ...], evidence: str) -> Cause:
+    """The cause of a task under which one agent after the other died."""
+    message = (
+        f"{len(agents)} agents died while they ran it ({', '.join(agents)}); "
+        "it is not run again until it is reset or enqueued"
+    )
+    return Cause(CauseKind.QUARANTINED, message, evidence=evidence)
+
+
+def time_limit(limit_s: float) -> Cause:
+    """The cause of an attempt that ran longer than its policy lets it."""
+    return Cause(CauseKind.TIME_LIMIT, f"ran longer than its limit of {limit_s:g} s")
+
+
+def is_infrastructure(cause: Cause) -> bool:
+    """Whether the machine failed the task, which costs no retry of the user's."""
+    return cause.kind is CauseKind.WORKER_LOST
+
+
+def may_be_retried(cause: Cause) -> bool:
+    """Whether it is the task's own failure, and one that may not come again."""
+    kinds = (CauseKind.EXIT_CODE, CauseKind.SIGNAL, CauseKind.OUT_OF_MEMORY)
+    return cause.kind in kinds and end_event(cause) is Event.FAIL
 
 
 def end_event(cause: Cause) -> Event:

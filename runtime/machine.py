@@ -15,6 +15,11 @@ from dray.runtime.errors import IllegalTransition, StaleEpoch
 from dray.runtime.models import OnLost, Policy
 from dray.runtime.states import TRANSITIONS, Event, Phase, State, allowed_events, is_terminal
 
+#: No retry waits longer.
+MAX_RETRY_DELAY_S = 3600.0
+#: What somebody said of an end counts, also when a stop was asked for before.
+_STATED = (CauseKind.ABORTED, CauseKind.MARKED)
+
 
 @dataclass(frozen=True)
 class Head:
@@ -27,6 +32,10 @@ class Head:
         lease_expires_at: None unless running.
         cause: of the last end, or of the stop that was asked for while ``stopping``.
         phase_before: the phase to come back to when an unreachable attempt is heard again.
+        n_requeues: how often a lost worker sent it back since it was enqueued.
+        n_retries: how often its own failure was tried again since it was enqueued.
+        lost_agents: different agents that died while they ran it since it was enqueued.
+        not_before: while pending: when its next retry may start.
     """
 
     task_id: str
@@ -40,6 +49,9 @@ class Head:
     cause: Cause | None = None
     phase_before: Phase | None = None
     n_requeues: int = 0
+    n_retries: int = 0
+    lost_agents: tuple[str, ...] = ()
+    not_before: float | None = None
     policy: Policy = field(default_factory=Policy)
 
 
@@ -66,7 +78,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class StartLocal:
-    """A run started by hand takes its own lease."""
+    """A run started by hand takes its own lease: of a draft, or to go on after an end."""
 
     agent: str
     claim_id: str
@@ -97,10 +109,15 @@ class RequestStop:
 
 @dataclass(frozen=True)
 class Finish:
-    """The attempt has ended; the cause says through which event."""
+    """The attempt has ended; the cause says through which event.
+
+    Attributes:
+        at: when, which is what the delay of a retry is counted from.
+    """
 
     epoch: int
     cause: Cause
+    at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,10 +129,16 @@ class LoseContact:
 
 @dataclass(frozen=True)
 class ProveDead:
-    """Ray's word, or the fence, that the attempt's processes are gone."""
+    """Ray's word, or the fence, that the attempt's processes are gone.
+
+    Attributes:
+        agent_died: the agent itself ended, as opposed to having lost contact; a task under
+            which several do is put in quarantine.
+    """
 
     epoch: int
     evidence: str
+    agent_died: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,7 +200,7 @@ def step(head: Head, command: Command) -> Head:
         case RequestStop():
             return _request_stop(head, command)
         case Finish():
-            return _finish(head, command.epoch, command.cause)
+            return _finish(head, command)
         case LoseContact():
             return _lose_contact(head, command)
         case ProveDead():
@@ -185,7 +208,7 @@ def step(head: Head, command: Command) -> Head:
         case HandOver():
             return _hand_over(head, command)
         case Reset():
-            return _closed(replace(head, n_requeues=0), _next(head, Event.RESET), cause=None)
+            return _anew(_closed(head, _next(head, Event.RESET), cause=None))
         case Publish():
             if head.state is State.PUBLISHED:
                 return head
@@ -195,9 +218,8 @@ def step(head: Head, command: Command) -> Head:
 def _enqueue(head: Head, command: Enqueue) -> Head:
     if head.state is State.PENDING and head.queue == command.queue:
         return head
-    return replace(
-        _closed(head, _next(head, Event.ENQUEUE), cause=None), queue=command.queue, n_requeues=0
-    )
+    after = _closed(head, _next(head, Event.ENQUEUE), cause=None)
+    return replace(_anew(after), queue=command.queue)
 
 
 def _open(head: Head, command: Claim | StartLocal) -> Head:
@@ -205,7 +227,7 @@ def _open(head: Head, command: Claim | StartLocal) -> Head:
     if head.state is State.RUNNING and head.claim_id == command.claim_id:
         return head
     return replace(
-        head,
+        head if event is Event.CLAIM else _anew(replace(head, queue="")),
         state=_next(head, event),
         phase=Phase.PREPARING if event is Event.CLAIM else Phase.EXECUTING,
         epoch=head.epoch + 1,
@@ -214,6 +236,7 @@ def _open(head: Head, command: Claim | StartLocal) -> Head:
         lease_expires_at=command.lease_expires_at,
         cause=None,
         phase_before=None,
+        not_before=None,
     )
 
 
@@ -242,13 +265,59 @@ def _request_stop(head: Head, command: RequestStop) -> Head:
     return _closed(head, _next(head, Event.ABORT), cause=command.cause)
 
 
-def _finish(head: Head, epoch: int, cause: Cause) -> Head:
-    if is_terminal(head.state) and head.epoch == epoch and head.cause == cause:
+def _finish(head: Head, command: Finish) -> Head:
+    cause = command.cause
+    if is_terminal(head.state) and head.epoch == command.epoch and head.cause == cause:
         return head
-    _check_epoch(head, epoch)
+    _check_epoch(head, command.epoch)
     event = causes.end_event(cause)
+    asked = _asked_to_stop(head)
+    if asked is not None and cause.kind not in _STATED and event is not Event.COMPLETE:
+        # Whatever else it came to, it is not to run again.
+        return _ended(head, Event.ABORT, asked if asked.evidence else _shown_by(asked, cause))
+    if causes.is_infrastructure(cause):
+        return _lose(head, cause)
+    may_retry = causes.may_be_retried(cause) and head.queue != ""
+    if may_retry and head.n_retries < head.policy.retries:
+        delay_s = retry_delay_s(head.policy, head.n_retries)
+        return replace(
+            _ended(head, Event.REQUEUE, cause),
+            n_retries=head.n_retries + 1,
+            not_before=command.at + delay_s,
+        )
     if event is Event.REQUEUE and not head.queue:
         event = Event.FAIL  # a run started by hand has no queue to go back to
+    return _ended(head, event, cause)
+
+
+def retry_delay_s(policy: Policy, n_retries: int) -> float:
+    """Seconds to wait before the next retry, after ``n_retries`` of them; at most an hour."""
+    return min(policy.retry_delay_s * 2.0 ** min(n_retries, 32), MAX_RETRY_DELAY_S)
+
+
+def _lose(head: Head, lost: Cause, *, agent_died: bool = False) -> Head:
+    """The attempt's worker failed it: run it again within the bounds, or give it up."""
+    if agent_died and head.agent not in head.lost_agents:
+        head = replace(head, lost_agents=(*head.lost_agents, head.agent))
+        if 0 < head.policy.quarantine_after <= len(head.lost_agents):
+            quarantined = causes.quarantined(head.lost_agents, lost.evidence or lost.message)
+            return _ended(head, Event.FAIL, quarantined)
+    may_requeue = head.policy.on_lost is OnLost.REQUEUE and head.queue != ""
+    if may_requeue and head.n_requeues < head.policy.max_requeues:
+        return replace(_ended(head, Event.REQUEUE, lost), n_requeues=head.n_requeues + 1)
+    return _ended(head, Event.FAIL, lost)
+
+
+def _asked_to_stop(head: Head) -> Cause | None:
+    stopping = Phase.STOPPING in (head.phase, head.phase_before)
+    return head.cause if stopping else None
+
+
+def _shown_by(asked: Cause, end: Cause) -> Cause:
+    return asked.with_evidence("\n".join(filter(None, (end.message, end.evidence))))
+
+
+def _ended(head: Head, event: Event, cause: Cause) -> Head:
     return _closed(head, _next(head, event), cause=cause)
 
 
@@ -261,16 +330,10 @@ def _lose_contact(head: Head, command: LoseContact) -> Head:
 
 def _prove_dead(head: Head, command: ProveDead) -> Head:
     _check_epoch(head, command.epoch)
-    asked_to_stop = Phase.STOPPING in (head.phase, head.phase_before)
-    if asked_to_stop and head.cause is not None:
-        return _finish(head, command.epoch, head.cause)
-    lost = causes.worker_lost(command.evidence)
-    may_requeue = head.policy.on_lost is OnLost.REQUEUE and head.queue != ""
-    if may_requeue and head.n_requeues < head.policy.max_requeues:
-        return replace(
-            _closed(head, _next(head, Event.REQUEUE), cause=lost), n_requeues=head.n_requeues + 1
-        )
-    return _finish(head, command.epoch, lost)
+    asked = _asked_to_stop(head)
+    if asked is not None:
+        return _ended(head, causes.end_event(asked), asked)
+    return _lose(head, causes.worker_lost(command.evidence), agent_died=command.agent_died)
 
 
 def _hand_over(head: Head, command: HandOver) -> Head:
@@ -306,6 +369,11 @@ def _check_epoch(head: Head, epoch: int) -> None:
         )
 
 
+def _anew(head: Head) -> Head:
+    """With full budgets: somebody decided that it is to run."""
+    return replace(head, n_requeues=0, n_retries=0, lost_agents=())
+
+
 def _closed(head: Head, state: State, *, cause: Cause | None) -> Head:
     return replace(
         head,
@@ -316,4 +384,5 @@ def _closed(head: Head, state: State, *, cause: Cause | None) -> Head:
         lease_expires_at=None,
         cause=cause,
         phase_before=None,
+        not_before=None,
     )

@@ -48,15 +48,29 @@ class OnLost(str, Enum):
 class Policy:
     """What may be done with a task when things go wrong.
 
+    The two budgets are separate: a lost worker never uses up a retry, nor the other way round.
+
     Attributes:
         on_lost: ``requeue`` runs it again elsewhere once the old attempt is proved dead;
             ``wait`` leaves it unreachable until its agent comes back or is proved dead,
             and then fails it.
         max_requeues: how often a lost worker may send it back before it fails.
+        quarantine_after: it fails for good once so many different agents died under it;
+            0 never.
+        retries: how often its own failure (exit code, signal, out of memory) is tried again.
+        retry_delay_s: seconds before the first retry; each further one waits twice as long.
+        max_run_time_s: seconds its process may run in one attempt; None for ever.
+        stop_grace_s: seconds between the first signal and the next when it is stopped; None
+            for the cluster's ``stop_grace_s``.
     """
 
     on_lost: OnLost = OnLost.REQUEUE
     max_requeues: int = 3
+    quarantine_after: int = 3
+    retries: int = 0
+    retry_delay_s: float = 10.0
+    max_run_time_s: float | None = None
+    stop_grace_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -239,7 +253,10 @@ class Task:
         owner: who created it.
         queue: name of the queue it waits in, or last was claimed from.
         priority: higher is sooner; 0 unless said.
-        n_requeues: how often a lost worker sent it back.
+        n_requeues: how often a lost worker sent it back since it was enqueued.
+        n_retries: how often its own failure was tried again since it was enqueued.
+        not_before: while pending: when its next retry may start.
+        initial_iteration: what a run that continues this task adds to its iterations.
         attempt: the latest attempt, open or closed.
         metrics: title → series → summary; empty in lists.
         single_values: name → value, as ``report_single_value`` left them; empty in lists.
@@ -266,6 +283,9 @@ class Task:
     priority: int = 0
     policy: Policy = field(default_factory=Policy)
     n_requeues: int = 0
+    n_retries: int = 0
+    not_before: float | None = None
+    initial_iteration: int = 0
     epoch: int = 0
     execution: Execution = field(default_factory=Execution)
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
@@ -290,6 +310,7 @@ class QueueEntry:
     enqueued_at: float
     resources: Resources
     owner: str = ""
+    not_before: float | None = None
 
 
 @dataclass(frozen=True)
@@ -319,7 +340,8 @@ class AgentRecord:
         kind: ``static``, ``elastic`` or ``services``.
         queues: queues a static agent serves, first first; elastic ones serve every elastic queue.
         slots: attempts it may run at once (1 unless ``services``).
-        state: ``starting``, ``ready``, ``retiring`` or ``lost``; ended ones are removed.
+        state: ``starting``, ``ready`` or ``drained``; ended ones are removed.
+        reason: why it is drained, which is: holds what it holds, takes no more work.
         task_ids: open attempts on it, derived.
     """
 
@@ -330,6 +352,7 @@ class AgentRecord:
     slots: int = 1
     node: str = ""
     state: str = "starting"
+    reason: str = ""
     created_at: float = 0.0
     last_seen_at: float = 0.0
     task_ids: list[str] = field(default_factory=list[str])

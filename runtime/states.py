@@ -72,10 +72,12 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         (State.ABORTED, Event.PUBLISH): State.PUBLISHED,
         (State.FAILED, Event.ENQUEUE): State.PENDING,
         (State.ABORTED, Event.ENQUEUE): State.PENDING,
+        (State.FAILED, Event.START): State.RUNNING,
+        (State.ABORTED, Event.START): State.RUNNING,
     }
 )
 
-#: States that only a reset (a new life) or, for failed and aborted, an enqueue can leave.
+#: States that only a reset (a new life) or, for failed and aborted, going on can leave.
 TERMINAL: frozenset[State] = frozenset(
     {State.COMPLETED, State.FAILED, State.ABORTED, State.PUBLISHED}
 )

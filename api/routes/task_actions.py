@@ -50,9 +50,13 @@ async def abort(
     by: auth.TaskWriter,
     body: bodies.OptionalAbort = None,
 ) -> Task:
-    """End a task: a pending one at once, a running one as soon as its agent has stopped it."""
+    """End a task: a pending one at once, a running one as soon as its agent has stopped it.
+
+    Pending and running tasks that were given it as their parent end with it.
+    """
     cause = causes.aborted(by.who, body.reason if body else None)
-    return await _apply(context, task_id, machine.RequestStop(cause), by)
+    await context.store.tasks.stop(task_id, cause, by)
+    return await context.store.tasks.get(task_id)
 
 
 @router.post("/reset")

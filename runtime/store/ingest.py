@@ -192,7 +192,8 @@ class Ingest:
 
         async def unit(connection: Session) -> Change:
             await attempts.set_receipt(connection, task_id, epoch, receipt)
-            now, finish = self._clock.now(), Finish(epoch, end.cause)
+            now = self._clock.now()
+            finish = Finish(epoch, end.cause, now)
             return await transitions.apply(
                 connection, now, task_id, finish, incoming.by, details=details
             )

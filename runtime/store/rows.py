@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from dray.runtime import codec
@@ -17,7 +18,6 @@ from dray.runtime.models import (
     ConfigObject,
     EnvironmentReport,
     Execution,
-    OnLost,
     Parameter,
     Policy,
     QueueEntry,
@@ -35,7 +35,7 @@ T = TypeVar("T")
 _ENTRY = "SELECT * FROM queue_entries WHERE task_id = ?"
 HEAD_COLUMNS = (
     "id, state, phase, phase_before, epoch, agent, claim_id, lease_expires_at, queue, cause, "
-    "n_requeues, on_lost, max_requeues"
+    "n_requeues, n_retries, lost_agents, not_before, policy"
 )
 _HEAD = f"SELECT {HEAD_COLUMNS} FROM tasks WHERE id = ?"  # noqa: S608  (a constant)
 
@@ -105,7 +105,10 @@ def head_of(row: sqlite3.Row) -> Head:
         cause=load_cause(row["cause"]),
         phase_before=_phase(row["phase_before"]),
         n_requeues=row["n_requeues"],
-        policy=_policy(row),
+        n_retries=row["n_retries"],
+        lost_agents=tuple(json.loads(row["lost_agents"])),
+        not_before=row["not_before"],
+        policy=load_policy(row["policy"]),
     )
 
 
@@ -125,6 +128,7 @@ def entry_of(row: sqlite3.Row) -> QueueEntry:
         enqueued_at=row["enqueued_at"],
         resources=codec.from_json(Resources, json.loads(row["resources"])),
         owner=row["owner"],
+        not_before=row["not_before"],
     )
 
 
@@ -204,8 +208,11 @@ def _task_of(
         ended_at=row["ended_at"],
         queue=row["queue"],
         priority=row["priority"],
-        policy=_policy(row),
+        policy=load_policy(row["policy"]),
         n_requeues=row["n_requeues"],
+        n_retries=row["n_retries"],
+        not_before=row["not_before"],
+        initial_iteration=row["initial_iteration"],
         epoch=row["epoch"],
         execution=codec.from_json(Execution, execution),
         parameters=load_each(Parameter, row["parameters"]),
@@ -222,5 +229,7 @@ def _phase(text: str | None) -> Phase | None:
     return None if text is None else Phase(text)
 
 
-def _policy(row: sqlite3.Row) -> Policy:
-    return Policy(on_lost=OnLost(row["on_lost"]), max_requeues=row["max_requeues"])
+@lru_cache(maxsize=256)  # there are few different ones, and every step reads one
+def load_policy(text: str) -> Policy:
+    """The policy in a column."""
+    return load(Policy, text)

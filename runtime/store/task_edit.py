@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from dray.runtime import codec
 from dray.runtime.errors import InvalidInput, NotEditable
-from dray.runtime.models import Execution, Parameter, Task
+from dray.runtime.models import Execution, Parameter, Policy, Task
 from dray.runtime.resources import Resources, check
 from dray.runtime.states import State
 from dray.runtime.store.contract import CloneRequest, TaskEdit
@@ -124,7 +124,26 @@ def checked(task: Task) -> Task:
     if any(not tag.strip() for tag in task.tags):
         raise InvalidInput("a tag is empty", field="tags")
     check(task.execution.resources)
+    check_policy(task.policy)
     return task
+
+
+def check_policy(policy: Policy) -> None:
+    """Refuse a policy with a number that means nothing.
+
+    Raises:
+        InvalidInput: a negative budget, delay or limit.
+    """
+    for field in fields(policy):
+        value = getattr(policy, field.name)
+        is_limit = field.name == "max_run_time_s"
+        if isinstance(value, (int, float)) and (value < 0 or (is_limit and value == 0)):
+            raise InvalidInput(
+                f"policy.{field.name} is {value:g}: it must be "
+                f"{'above' if is_limit else 'at least'} 0",
+                field=f"policy.{field.name}",
+                value=value,
+            )
 
 
 def check_priority(priority: int) -> None:

@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from dray.runtime.causes import Cause
 from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
 from dray.runtime.ids import check_prefix, is_id, new_id, only_match
-from dray.runtime.machine import Command, Enqueue, Head
+from dray.runtime.machine import Command, Enqueue, Head, RequestStop
 from dray.runtime.models import Task
 from dray.runtime.states import State
 from dray.runtime.store import (
@@ -28,8 +29,8 @@ from dray.runtime.store.results import Results
 from dray.runtime.store.session import Session
 
 _INSERT = """
-INSERT INTO tasks (id, name, project_id, type, state, queue, priority, on_lost, max_requeues,
-    comment, parent_id, owner, created_at, updated_at)
+INSERT INTO tasks (id, name, project_id, type, state, queue, priority, policy, comment, parent_id,
+    follows_parent, owner, created_at, updated_at)
 VALUES (?, ?, ?, ?, 'draft', '', ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_DOCUMENTS = """
@@ -37,8 +38,8 @@ INSERT INTO documents (task_id, execution, parameters, configuration, properties
 VALUES (?, ?, ?, ?, ?, ?)
 """
 _UPDATE = """
-UPDATE tasks SET name = ?, project_id = ?, type = ?, comment = ?, priority = ?, on_lost = ?,
-    max_requeues = ?, updated_at = ?
+UPDATE tasks SET name = ?, project_id = ?, type = ?, comment = ?, priority = ?, policy = ?,
+    updated_at = ?
 WHERE id = ?
 """
 _UPDATE_DOCUMENTS = """
@@ -50,6 +51,16 @@ _DROP_TAGS = "DELETE FROM tags WHERE task_id = ? AND system = 0"
 _BY_PREFIX = "SELECT id FROM tasks WHERE id >= ? AND id < ? ORDER BY id LIMIT 11"
 _HEADS = f"SELECT {rows.HEAD_COLUMNS} FROM tasks WHERE id IN ({{}})"  # noqa: S608
 _DELETE = "DELETE FROM tasks WHERE id = ?"
+# UNION, not UNION ALL: tasks may be each other's parents by mistake.
+_FOLLOWERS = """
+WITH RECURSIVE followers (id) AS (
+    SELECT id FROM tasks WHERE parent_id = ? AND parent_id <> '' AND follows_parent
+    UNION
+    SELECT t.id FROM tasks t JOIN followers f ON t.parent_id = f.id
+    WHERE t.parent_id <> '' AND t.follows_parent
+)
+SELECT f.id FROM followers f JOIN tasks t ON t.id = f.id WHERE t.state IN ('pending', 'running')
+"""
 
 
 class Tasks:
@@ -74,8 +85,13 @@ class Tasks:
         self._clock = clock
         self._purge = purge
 
-    async def create(self, task: Task, by: By) -> Task:
+    async def create(self, task: Task, by: By, *, follows_parent: bool = True) -> Task:
         """Store a draft made of what a user may set in ``task``; an empty id is filled in.
+
+        Args:
+            task: the draft.
+            by: who asked.
+            follows_parent: whether aborting its parent, if it has one, aborts it.
 
         Raises:
             InvalidInput: a value that cannot be used.
@@ -89,7 +105,7 @@ class Tasks:
         task_edit.checked(draft)
 
         async def unit(connection: Session) -> None:
-            await self._insert(connection, draft, by)
+            await self._insert(connection, draft, by, follows_parent and bool(draft.parent_id))
 
         await self._state.write(unit)
         return await self.get(draft.id)
@@ -184,12 +200,16 @@ class Tasks:
     async def clone(self, task_id: str, request: CloneRequest, by: By) -> Task:
         """A new draft with the inputs of a task.
 
+        It follows its parent only where one was given: what a task was cloned from says where
+        it comes from, not whose work it is part of.
+
         Raises:
             NotFound: no such task.
             Conflict: there is a task by the id asked for.
         """
         source = await self.get(task_id)
-        return await self.create(task_edit.cloned(source, request, new_id(), by.who), by)
+        clone = task_edit.cloned(source, request, new_id(), by.who)
+        return await self.create(clone, by, follows_parent=request.parent_id is not None)
 
     async def apply(
         self, task_id: str, command: Command, by: By, *, priority: int | None = None
@@ -219,6 +239,27 @@ class Tasks:
             await self._purge()
         return change
 
+    async def stop(self, task_id: str, cause: Cause, by: By) -> Change:
+        """Ask a task to end, and every pending or running task that follows it.
+
+        All in one transaction: pending ones are aborted, running ones are stopping.
+
+        Raises:
+            NotFound: no such task.
+            IllegalTransition: the task has ended; its followers are left alone then.
+        """
+
+        async def unit(connection: Session) -> Change:
+            now = self._clock.now()
+            change = await transitions.apply(connection, now, task_id, RequestStop(cause), by)
+            for row in await database.rows(connection, _FOLLOWERS, (task_id,)):
+                follows = replace(cause, message=f"its parent {task_id[:8]} was stopped")
+                command = RequestStop(follows)
+                await transitions.apply(connection, now, row["id"], command, by)
+            return change
+
+        return await self._state.write(unit)
+
     async def delete(self, task_id: str, by: By, *, force: bool = False) -> None:
         """Remove a task with everything it put out; one line of audit stays.
 
@@ -246,7 +287,7 @@ class Tasks:
         await self._state.write(unit)
         await self._purge()
 
-    async def _insert(self, connection: Session, task: Task, by: By) -> None:
+    async def _insert(self, connection: Session, task: Task, by: By, follows_parent: bool) -> None:
         now = self._clock.now()
         project_id = await projects.ensure(connection, task.project, now)
         try:
@@ -258,10 +299,10 @@ class Tasks:
                     project_id,
                     str(task.type),
                     task.priority,
-                    str(task.policy.on_lost),
-                    task.policy.max_requeues,
+                    rows.dump(task.policy),
                     task.comment,
                     task.parent_id,
+                    follows_parent,
                     task.owner,
                     now,
                     now,
@@ -289,8 +330,7 @@ class Tasks:
                 str(task.type),
                 task.comment,
                 task.priority,
-                str(task.policy.on_lost),
-                task.policy.max_requeues,
+                rows.dump(task.policy),
                 now,
                 task.id,
             ),

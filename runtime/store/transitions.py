@@ -16,7 +16,8 @@ from dray.runtime.store.session import Session
 
 _UPDATE = """
 UPDATE tasks SET state = ?, phase = ?, phase_before = ?, epoch = ?, agent = ?, claim_id = ?,
-    lease_expires_at = ?, queue = ?, cause = ?, n_requeues = ?
+    lease_expires_at = ?, queue = ?, cause = ?, n_requeues = ?,
+    n_retries = ?, lost_agents = ?, not_before = ?
 WHERE id = ? AND state = ? AND epoch = ?
 RETURNING id
 """
@@ -27,15 +28,16 @@ _TOUCHED = "UPDATE tasks SET updated_at = ? WHERE id = ?"
 _OUT_OF_QUEUE = "UPDATE tasks SET updated_at = ?, enqueued_at = NULL WHERE id = ?"
 _DRAFT_AGAIN = """
 UPDATE tasks SET updated_at = ?, enqueued_at = NULL, started_at = NULL, ended_at = NULL,
-    progress = NULL
+    progress = NULL, initial_iteration = 0
 WHERE id = ?
 """
 
 _QUEUE_EXISTS = "SELECT 1 FROM queues WHERE name = ?"
 _MAKE_QUEUE = "INSERT OR IGNORE INTO queues (id, name, created_at) VALUES (?, ?, ?)"
 _ENTER_QUEUE = """
-INSERT INTO queue_entries (task_id, queue, priority, enqueued_at, resources, owner)
-SELECT t.id, t.queue, t.priority, ?, json_extract(d.execution, '$.resources'), t.owner
+INSERT INTO queue_entries (task_id, queue, priority, enqueued_at, resources, owner, not_before)
+SELECT t.id, t.queue, t.priority, ?, json_extract(d.execution, '$.resources'), t.owner,
+    t.not_before
 FROM tasks t JOIN documents d ON d.task_id = t.id WHERE t.id = ?
 """
 _LEAVE_QUEUE = "DELETE FROM queue_entries WHERE task_id = ?"
@@ -178,6 +180,9 @@ async def _write_head(connection: Session, before: Head, after: Head) -> None:
             after.queue,
             rows.dump_cause(after.cause),
             after.n_requeues,
+            after.n_retries,
+            rows.dump(list(after.lost_agents)),
+            after.not_before,
             before.task_id,
             str(before.state),
             before.epoch,

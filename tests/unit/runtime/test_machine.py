@@ -46,6 +46,9 @@ ENDS = [
     causes.marked(Event.COMPLETE, "user"),
     Cause(CauseKind.PREEMPTED, "its node was needed"),
     Cause(CauseKind.ENVIRONMENT_FAILED, "no such package"),
+    causes.worker_lost("No space left on device"),
+    causes.time_limit(5.0),
+    Cause(CauseKind.OUT_OF_MEMORY, "the kernel killed it"),
 ]
 
 epochs = st.integers(0, 4)
@@ -58,14 +61,16 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(BeginExecuting, epochs),
     st.builds(Renew, epochs, times),
     st.builds(RequestStop, st.just(ABORT)),
-    st.builds(Finish, epochs, st.sampled_from(ENDS)),
+    st.builds(Finish, epochs, st.sampled_from(ENDS), times),
     st.builds(LoseContact, epochs),
-    st.builds(ProveDead, epochs, st.just("node is gone")),
+    st.builds(ProveDead, epochs, st.just("node is gone"), st.booleans()),
     st.builds(HandOver, epochs, st.sampled_from(["gpu", "cpu"])),
     st.just(Reset()),
     st.just(Publish()),
 )
-policies = st.builds(Policy, st.sampled_from(OnLost), st.integers(0, 2))
+policies = st.builds(
+    Policy, st.sampled_from(OnLost), st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)
+)
 
 
 def check(head: Head) -> None:
@@ -86,6 +91,8 @@ def check(head: Head) -> None:
     if Phase.STOPPING in (head.phase, head.phase_before):
         assert head.cause is not None
     assert head.n_requeues <= head.policy.max_requeues
+    assert head.n_retries <= head.policy.retries
+    assert head.not_before is None or head.state is State.PENDING
 
 
 def test_a_task_that_was_aborted_while_it_waited_can_be_published() -> None:
@@ -119,7 +126,7 @@ def test_whatever_is_asked_the_head_stays_sound(policy: Policy, sequence: list[C
             ends = {end for (start, _), end in TRANSITIONS.items() if start is head.state}
             assert after.state in ends
         if is_terminal(head.state) and after.state is not head.state:
-            assert isinstance(command, (Reset, Enqueue, Publish))
+            assert isinstance(command, (Reset, Enqueue, StartLocal, Publish))
         head = after
 
 
@@ -216,6 +223,86 @@ def test_a_new_life_may_be_requeued_as_often_as_the_first() -> None:
     failed = step(lost, Finish(1, causes.exited(1)))
     assert step(failed, Reset()).n_requeues == 0
     assert step(failed, Enqueue("gpu")).n_requeues == 0
+
+
+def test_a_failure_of_its_own_is_retried_within_the_bound_after_a_growing_delay() -> None:
+    head = replace(EXECUTING, policy=Policy(retries=2, retry_delay_s=10.0))
+    once = step(head, Finish(1, causes.exited(1), at=100.0))
+    assert (once.state, once.n_retries, once.not_before) == (State.PENDING, 1, 110.0)
+    running = step(once, Claim("b", "c2", 1.0))
+    assert running.not_before is None
+    twice = step(running, Finish(2, causes.killed(9), at=200.0))
+    assert (twice.n_retries, twice.not_before) == (2, 220.0)
+    last = step(step(twice, Claim("b", "c3", 1.0)), Finish(3, causes.exited(1)))
+    assert (last.state, last.cause) == (State.FAILED, causes.exited(1))
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        causes.time_limit(5.0),
+        Cause(CauseKind.ENVIRONMENT_FAILED, "no such package"),
+        causes.marked(Event.FAIL, "user"),
+    ],
+)
+def test_what_would_only_come_again_or_was_stated_is_not_retried(cause: Cause) -> None:
+    head = replace(EXECUTING, policy=Policy(retries=2))
+    assert step(head, Finish(1, cause)).state is State.FAILED
+
+
+def test_no_retry_waits_longer_than_an_hour() -> None:
+    assert machine.retry_delay_s(Policy(retry_delay_s=10.0), 500) == machine.MAX_RETRY_DELAY_S
+
+
+def test_the_two_budgets_are_separate() -> None:
+    head = replace(EXECUTING, policy=Policy(max_requeues=1, retries=1))
+    lost = step(head, Finish(1, causes.worker_lost("No space left on device")))
+    assert (lost.state, lost.n_requeues, lost.n_retries) == (State.PENDING, 1, 0)
+    failed = step(step(lost, Claim("b", "c2", 1.0)), Finish(2, causes.exited(1)))
+    assert (failed.state, failed.n_requeues, failed.n_retries) == (State.PENDING, 1, 1)
+
+
+def test_a_task_under_which_different_agents_die_is_put_in_quarantine() -> None:
+    head = replace(EXECUTING, policy=Policy(quarantine_after=2))
+    once = step(head, ProveDead(1, "exit code 139", agent_died=True))
+    assert (once.state, once.lost_agents) == (State.PENDING, ("agent-1",))
+    twice = step(step(once, Claim("agent-2", "c2", 1.0)), ProveDead(2, "139", agent_died=True))
+    assert (twice.state, twice.cause and twice.cause.kind) == (
+        State.FAILED,
+        CauseKind.QUARANTINED,
+    )
+    assert twice.cause is not None
+    assert "agent-1, agent-2" in twice.cause.message
+    assert step(twice, Enqueue("gpu")).lost_agents == ()
+
+
+def test_agents_that_only_lost_contact_put_nothing_in_quarantine() -> None:
+    head = replace(EXECUTING, policy=Policy(quarantine_after=1))
+    assert step(head, ProveDead(1, "silent for 30 s")).state is State.PENDING
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [causes.exited(1), causes.worker_lost("disk"), Cause(CauseKind.PREEMPTED, "going down")],
+)
+def test_nothing_brings_back_a_task_that_was_asked_to_stop(cause: Cause) -> None:
+    head = replace(EXECUTING, policy=Policy(retries=5))
+    end = step(step(head, RequestStop(ABORT)), Finish(1, cause))
+    assert (end.state, end.cause and end.cause.kind) == (State.ABORTED, CauseKind.ABORTED)
+
+
+@pytest.mark.parametrize("end", [causes.exited(1), ABORT])
+def test_a_failed_or_aborted_task_goes_on_by_hand_in_no_queue(end: Cause) -> None:
+    over = step(EXECUTING, Finish(1, end))
+    on = step(over, StartLocal("local:h", "c2", 30.0))
+    assert (on.state, on.epoch, on.queue) == (State.RUNNING, 2, "")
+
+
+def test_a_completed_task_is_final() -> None:
+    done = step(EXECUTING, Finish(1, causes.exited(0)))
+    for command in (StartLocal("local:h", "c2", 30.0), Enqueue("gpu")):
+        with pytest.raises(IllegalTransition):
+            step(done, command)
 
 
 def test_a_preempted_task_goes_back_to_its_queue_and_a_local_run_fails() -> None:
