@@ -40,6 +40,7 @@ STATUS_BY_CLASS: Mapping[type[DrayError], int] = MappingProxyType(
         errors.ServerUnreachable: 503,
         errors.PreparationFailed: 500,
         errors.StoreUnusable: 503,
+        errors.InsufficientStorage: 507,
     }
 )
 

@@ -53,6 +53,8 @@ class Settings:
         snapshot_limit_bytes: largest snapshot sent without asking. 200 MiB.
         upload_limit_bytes: largest request body of one blob. 20 GiB.
         frame_limit_bytes: largest request body of records. 16 MiB.
+        reserve_blobs_bytes: free disk space under which the server takes no new blobs. 2 GiB.
+        reserve_console_bytes: free disk space under which console output is not kept. 500 MiB.
         reuse_window_h: hours in which ``Task.init`` reuses the last task of the same name.
         offline: record to the spool only.
     """
@@ -71,6 +73,8 @@ class Settings:
     snapshot_limit_bytes: int = 200 << 20
     upload_limit_bytes: int = 20 << 30
     frame_limit_bytes: int = 16 << 20
+    reserve_blobs_bytes: int = 2 << 30
+    reserve_console_bytes: int = 500 << 20
     reuse_window_h: float = 72.0
     offline: bool = False
 

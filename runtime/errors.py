@@ -14,7 +14,8 @@
     ├── TooLarge            over a stated limit
     ├── ServerUnreachable   no server, or none that answers
     ├── PreparationFailed   source or environment of a task could not be made
-    └── StoreUnusable       the data folder cannot be used as it is
+    ├── StoreUnusable       the data folder cannot be used as it is
+    └── InsufficientStorage the disk of the data folder is (nearly) full
 
 A message names the thing, what was seen, what was expected and the next step.
 """
@@ -132,6 +133,12 @@ class StoreUnusable(DrayError):
     """The data folder cannot be used: not writable, newer version, damaged, held by another."""
 
     code = "store_unusable"
+
+
+class InsufficientStorage(DrayError):
+    """The disk of the data folder is under its reserve, or full; try again when it has room."""
+
+    code = "insufficient_storage"
 
 
 def error_classes() -> dict[str, type[DrayError]]:
