@@ -66,7 +66,7 @@ class GatewayActor:
 
     async def __init__(self, settings: Settings, url: str) -> None:
         self._settings = settings
-        self._url = url
+        self._url = settings.advertised_url or url
         self._home = HomePaths(settings.home)
         log_to(self._home.logs, handles.GATEWAY)
         self._clock = SystemClock()

@@ -44,6 +44,8 @@ class Settings:
         token: bearer token; empty: the one in ``home``.
         host: address the gateway binds. Loopback unless told.
         port: port the gateway binds. Default 8265 belongs to Ray's dashboard, so 8262.
+        advertised_url: where agents reach the gateway, when that is not where it binds (behind
+            NAT or a proxy). Empty: host and port.
         lease_ttl_s: seconds of silence after which an attempt is unreachable. A laptop's
             network may blink for 20 s; 30 leaves a third of margin.
         heartbeat_s: longest an idle lease renewal waits at the server for a stop request.
@@ -65,6 +67,7 @@ class Settings:
     token: str = ""
     host: str = "127.0.0.1"
     port: int = 8262
+    advertised_url: str = ""
     lease_ttl_s: float = 30.0
     heartbeat_s: float = 8.0
     safety_tick_s: float = 15.0
