@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import anyio
+
 from dray.actors import handles
+from dray.actors.lifetime import run_for_life
 from dray.actors.orders import Health, QueueDelta
 from dray.runtime import ordering
+from dray.runtime.clock import Clock, SystemClock
 from dray.runtime.models import QueueEntry
 from dray.runtime.ordering import Line
 
@@ -26,12 +32,17 @@ class QueueActor:
 
     async def __init__(self, queue: str) -> None:
         self._queue = queue
+        self._clock: Clock = SystemClock()
         self._line = Line()
         #: Task ids the scheduler was told of and that are still pending here.
         self._told: set[str] = set()
         #: What was told while the store was being read, which may or may not have seen it.
         self._meanwhile: list[QueueDelta] | None = None
+        #: When the first retry that rests is due; None when none does.
+        self._next_due: float | None = None
+        self._due_changed = asyncio.Event()
         await self._rebuild()
+        self._main = run_for_life(self._wake_retries(), f"queue {queue}")
 
     async def ping(self) -> Health:
         """That it is there."""
@@ -54,7 +65,7 @@ class QueueActor:
         self._push(may_wait=False)
 
     async def position(self, task_id: str) -> int | None:
-        """How many tasks come before this one; None when it does not wait here."""
+        """How many tasks come before this one; None when it does not wait here, or rests."""
         return self._line.position(task_id)
 
     async def depth(self) -> int:
@@ -96,7 +107,20 @@ class QueueActor:
                 return line
             after = ordering.sort_key(page[-1])
 
+    async def _wake_retries(self) -> None:
+        """Push each retry when its time has come."""
+        while True:
+            self._due_changed.clear()
+            rest_s = None if self._next_due is None else self._next_due - self._clock.now()
+            with anyio.move_on_after(rest_s):
+                await self._due_changed.wait()
+            self._push(may_wait=True)
+
     def _push(self, *, may_wait: bool) -> None:
+        next_due = self._line.wake(self._clock.now())
+        if next_due != self._next_due:
+            self._next_due = next_due
+            self._due_changed.set()
         if may_wait and (len(self._told) >= WINDOW // 2 or len(self._told) == len(self._line)):
             return
         window = self._line.heads(WINDOW)

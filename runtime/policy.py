@@ -39,6 +39,7 @@ class AgentView:
         n_running: open attempts on it.
         idle_since: monotonic time since when it has run nothing.
         queues: what a static agent serves; empty for elastic ones, which serve every queue.
+        drained: why it takes no more work though it holds its resources; empty when it does.
     """
 
     name: str
@@ -46,6 +47,7 @@ class AgentView:
     resources: Resources
     node_id: str
     ready: bool = True
+    drained: str = ""
     slots: int = 1
     n_running: int = 0
     idle_since: float = 0.0
@@ -54,7 +56,7 @@ class AgentView:
     @property
     def free_slots(self) -> int:
         """How many more attempts it may run now."""
-        return self.slots - self.n_running
+        return 0 if self.drained else self.slots - self.n_running
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,11 @@ def _lay_out(view: View) -> _Board:
             free[agent.node_id] = resources.subtract(free[agent.node_id], agent.resources)
     return _Board(
         slots={agent.name: agent.free_slots for agent in view.agents if agent.ready},
-        starting={agent.name: agent.slots for agent in view.agents if not agent.ready},
+        starting={a.name: a.slots for a in view.agents if not a.ready and not a.drained},
         idle={
-            a.name: a for a in view.agents if a.ready and a.kind == "elastic" and not a.n_running
+            a.name: a
+            for a in view.agents
+            if a.ready and a.kind == "elastic" and not a.n_running and not a.drained
         },
         free_by_node=free,
     )
@@ -227,7 +231,7 @@ def _static_reason(entry: QueueEntry, view: View) -> str:
         return f"no agent serves queue {entry.queue!r}, and none is made for it by itself"
     if not any(serves(agent, entry, view.static_queues) for agent in serving):
         return f"no agent of queue {entry.queue!r} is large enough for {entry.resources.label()}"
-    return f"every agent of queue {entry.queue!r} is busy"
+    return f"every agent of queue {entry.queue!r} is busy{_drained(serving)}"
 
 
 def _start_services(entry: QueueEntry, view: View, board: _Board) -> Decision:
@@ -293,7 +297,18 @@ def _shortage(entry: QueueEntry, view: View) -> str:
         lacking = ", ".join(f"{amount:g} {name}" for name, amount in sorted(short.items()))
         return f"no node is large enough for {wanted.label()}: the best one lacks {lacking}"
     busy = sum(agent.n_running for agent in view.agents)
-    return f"every node with room for {wanted.label()} is busy ({busy} running)"
+    drained = _drained(view.agents)
+    return f"every node with room for {wanted.label()} is busy ({busy} running){drained}"
+
+
+def _drained(agents: Iterable[AgentView]) -> str:
+    """What drained agents have to do with it, and the way out."""
+    reasons = [
+        f"agent {agent.name} is drained: {agent.drained}" for agent in agents if agent.drained
+    ]
+    if not reasons:
+        return ""
+    return f"; {'; '.join(reasons)} (`dray agent resume NAME` or `dray agent stop NAME`)"
 
 
 def _retire_idle(view: View, board: _Board) -> None:

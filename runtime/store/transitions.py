@@ -35,11 +35,13 @@ WHERE id = ?
 _QUEUE_EXISTS = "SELECT 1 FROM queues WHERE name = ?"
 _MAKE_QUEUE = "INSERT OR IGNORE INTO queues (id, name, created_at) VALUES (?, ?, ?)"
 _ENTER_QUEUE = """
-INSERT INTO queue_entries (task_id, queue, priority, enqueued_at, resources, owner, not_before)
-SELECT t.id, t.queue, t.priority, ?, json_extract(d.execution, '$.resources'), t.owner,
+INSERT INTO queue_entries (rank, task_id, queue, priority, enqueued_at, resources, owner,
+    not_before)
+SELECT ?, t.id, t.queue, t.priority, COALESCE(?, t.enqueued_at, ?), json_extract(d.execution, '$.resources'), t.owner,
     t.not_before
 FROM tasks t JOIN documents d ON d.task_id = t.id WHERE t.id = ?
 """
+_FIRST_RANK = "SELECT MIN(rank) AS rank FROM queue_entries"
 _LEAVE_QUEUE = "DELETE FROM queue_entries WHERE task_id = ?"
 _PRIORITY = "UPDATE tasks SET priority = ? WHERE id = ?"
 _ENTRY_PRIORITY = "UPDATE queue_entries SET priority = ? WHERE task_id = ?"
@@ -231,12 +233,19 @@ async def _enter_queue(connection: Session, now: float, after: Head, command: Co
             f"task {after.task_id[:8]} came from no queue it could go back to",
             task_id=after.task_id,
         )
+    rank: int | None = None  # the next one: at the end of the line
+    since: float | None = now
     if isinstance(command, (machine.Enqueue, machine.HandOver)):
         await check_queue(connection, after.queue)
     else:  # its queue may have been deleted while it ran; the task must not be lost
         await connection.execute(_MAKE_QUEUE, (new_id(), after.queue, now))
+        # It has had its turn before everything that waits now, and keeps its place.
+        since = None
+        first = await database.row(connection, _FIRST_RANK)
+        if first is not None and first["rank"] is not None:
+            rank = first["rank"] - 1
+    await connection.execute(_ENTER_QUEUE, (rank, since, now, after.task_id))
     await connection.execute(_PENDING_SINCE, (now, now, after.task_id))
-    await connection.execute(_ENTER_QUEUE, (now, after.task_id))
 
 
 async def check_queue(connection: Session, name: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
 
 from dray.actors import handles, queue
+from dray.actors.changes import Changes
 from dray.actors.orders import QueueDelta
 from dray.actors.queue import QueueActor
 from dray.runtime.models import QueueEntry
@@ -49,9 +53,14 @@ class Scheduler:
     def __init__(self) -> None:
         self.offered: list[str] = []
         self.offer = Method(self._offer)
+        self._news = Changes()
 
     def _offer(self, _: str, entries: list[QueueEntry]) -> None:
         self.offered += [entry.task_id for entry in entries]
+        self._news.tell()
+
+    async def heard_of(self, task_id: str) -> None:
+        await self._news.wait_until(lambda: task_id in self.offered)
 
 
 @pytest.fixture
@@ -123,6 +132,16 @@ async def test_more_is_offered_as_the_window_empties(store: Store, scheduler: Sc
     assert len(scheduler.offered) == queue.WINDOW
     await actor.changed(left(*range(queue.WINDOW)))
     assert len(scheduler.offered) == 2 * queue.WINDOW
+
+
+async def test_a_retry_is_offered_when_it_is_due_without_anybody_asking(
+    store: Store, scheduler: Scheduler
+) -> None:
+    store.entries = [replace(entry(1), not_before=time.time() + 0.05), entry(2)]
+    await start()
+    assert scheduler.offered == ["task-2"]
+    with anyio.fail_after(10):
+        await scheduler.heard_of("task-1")
 
 
 def test_of_a_task_that_comes_and_leaves_at_once_only_the_last_step_counts() -> None:

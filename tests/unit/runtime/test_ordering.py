@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,3 +69,26 @@ def test_removing_what_is_not_there_is_harmless() -> None:
 def test_queues_merge_by_priority_then_by_who_came_first() -> None:
     merged = ordering.merge([[entry(1), entry(4)], [entry(2), entry(3, priority=1)]])
     assert [e.task_id for e in merged] == ["t3", "t1", "t2", "t4"]
+
+
+def test_a_retry_rests_until_it_is_due_and_then_takes_its_place() -> None:
+    line = Line([entry(1), replace(entry(0), not_before=100.0), entry(2)])
+    assert line.wake(99.0) == 100.0
+    assert [e.task_id for e in line.heads(3)] == ["t1", "t2"]
+    assert (len(line), line.position("t0")) == (3, None)
+    assert line.wake(100.0) is None
+    assert [e.task_id for e in line.heads(3)] == ["t0", "t1", "t2"]
+
+
+def test_a_retry_does_not_wait_for_a_clock_that_was_put_back() -> None:
+    line = Line([replace(entry(0), not_before=90_000.0)])
+    assert line.wake(90_000.0 - 86_400.0) is None
+    assert line.position("t0") == 0
+
+
+def test_what_fits_nowhere_hides_nothing_of_another_shape() -> None:
+    large = [replace(entry(rank), resources=Resources(cpus=64)) for rank in range(100)]
+    line = Line([*large, entry(100)])
+    assert [e.task_id for e in line.heads(10)] == [*(f"t{i}" for i in range(10)), "t100"]
+    line.remove("t100")
+    assert len(line.heads(10)) == 10
