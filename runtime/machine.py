@@ -241,7 +241,7 @@ def _open(head: Head, command: Claim | StartLocal) -> Head:
 
 
 def _begin_executing(head: Head, command: BeginExecuting) -> Head:
-    _check_epoch(head, command.epoch)
+    check_epoch(head, command.epoch)
     if head.phase is Phase.PREPARING:
         return replace(head, phase=Phase.EXECUTING)
     if head.phase is Phase.UNREACHABLE:
@@ -250,7 +250,7 @@ def _begin_executing(head: Head, command: BeginExecuting) -> Head:
 
 
 def _renew(head: Head, command: Renew) -> Head:
-    _check_epoch(head, command.epoch)
+    check_epoch(head, command.epoch)
     phase = head.phase_before if head.phase is Phase.UNREACHABLE else head.phase
     return replace(head, phase=phase, phase_before=None, lease_expires_at=command.lease_expires_at)
 
@@ -269,7 +269,7 @@ def _finish(head: Head, command: Finish) -> Head:
     cause = command.cause
     if is_terminal(head.state) and head.epoch == command.epoch and head.cause == cause:
         return head
-    _check_epoch(head, command.epoch)
+    check_epoch(head, command.epoch)
     event = causes.end_event(cause)
     asked = _asked_to_stop(head)
     if asked is not None and cause.kind not in _STATED and event is not Event.COMPLETE:
@@ -322,14 +322,14 @@ def _ended(head: Head, event: Event, cause: Cause) -> Head:
 
 
 def _lose_contact(head: Head, command: LoseContact) -> Head:
-    _check_epoch(head, command.epoch)
+    check_epoch(head, command.epoch)
     if head.phase is Phase.UNREACHABLE:
         return head
     return replace(head, phase=Phase.UNREACHABLE, phase_before=head.phase)
 
 
 def _prove_dead(head: Head, command: ProveDead) -> Head:
-    _check_epoch(head, command.epoch)
+    check_epoch(head, command.epoch)
     asked = _asked_to_stop(head)
     if asked is not None:
         return _ended(head, causes.end_event(asked), asked)
@@ -339,7 +339,7 @@ def _prove_dead(head: Head, command: ProveDead) -> Head:
 def _hand_over(head: Head, command: HandOver) -> Head:
     if head.state is State.PENDING and head.epoch == command.epoch:
         return head
-    _check_epoch(head, command.epoch)
+    check_epoch(head, command.epoch)
     cause = Cause(CauseKind.HANDED_OVER, f"moved to queue {command.queue}", by="execute_remotely")
     return replace(_closed(head, _next(head, Event.REQUEUE), cause=cause), queue=command.queue)
 
@@ -357,7 +357,12 @@ def _next(head: Head, event: Event) -> State:
     return after
 
 
-def _check_epoch(head: Head, epoch: int) -> None:
+def check_epoch(head: Head, epoch: int) -> None:
+    """Refuse whoever speaks for an attempt that is not the open one.
+
+    Raises:
+        StaleEpoch: with both epochs.
+    """
     if head.state is not State.RUNNING or head.epoch != epoch:
         raise StaleEpoch(
             f"attempt {epoch} of task {head.task_id[:8]} is over: "
