@@ -1,14 +1,31 @@
-"""Leases: who may write for a task, until when, and when the holder must stop itself."""
+"""Leases: who may write for a task, until when, and when the holder must stop itself.
+
+Pure arithmetic and rules: ``actors`` acts on them, ``tests/simulation`` breaks everything
+around them. Three clocks meet here. The server's wall clock dates leases, because they are
+stored. Its monotonic clock tells when that wall clock was moved or nobody looked. The
+holder's monotonic clock drops the fence.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, Union
+
+from dray.runtime.machine import Head, ProveDead
+from dray.runtime.models import OnLost
 
 #: Share of the lease after which the holder ends its own process tree when it could not renew.
 #: The rest is the margin by which the old attempt is dead before the server acts.
 FENCE_SHARE = 0.8
 #: The holder renews this many times within one lease, so that one lost reply costs nothing.
 RENEWALS_PER_LEASE = 3
+#: Share of the lease by which the server's two clocks may part between two looks. It looks at
+#: most ten times within a lease, so that what nobody notices stays within half of the margin.
+CLOCK_SHARE = 0.01
+#: The kind of an attempt that was started by hand.
+LOCAL = "local"
 
 
 @dataclass(frozen=True)
@@ -36,18 +53,141 @@ class LeaseTerms:
         return now + self.ttl_s
 
 
-def is_expired(expires_at: float | None, now: float, *, server_down_s: float = 0.0) -> bool:
-    """Whether a lease has run out; time during which the server was down does not count."""
-    return expires_at is not None and now > expires_at + server_down_s
+@dataclass(frozen=True)
+class Moment:
+    """One instant on both clocks of the server."""
+
+    wall: float
+    monotonic: float
 
 
-def was_away(looked_at: float, now: float, ttl_s: float) -> bool:
-    """Whether whoever watches leases was itself away between two looks, on a wall clock.
+class Held(Protocol):
+    """An open attempt as whoever watches leases sees it (``store.OpenAttempt`` is one)."""
 
-    It looks several times within a lease, so half of one without a look, or a clock that was
-    put back, is its own doing and says nothing about the holders.
+    @property
+    def task_id(self) -> str:
+        """The whole id."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Of the attempt."""
+        ...
+
+    @property
+    def agent(self) -> str:
+        """Its holder."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """``local`` for a run started by hand."""
+        ...
+
+    @property
+    def lease_expires_at(self) -> float:
+        """On the server's wall clock."""
+        ...
+
+
+@dataclass(frozen=True)
+class WatchView:
+    """All a look at the leases depends on.
+
+    Attributes:
+        looked_at: when it was looked last.
+        ttl_s: length of a lease.
+        held: the open attempts.
     """
-    return not 0 <= now - looked_at <= ttl_s / 2
+
+    looked_at: Moment
+    now: Moment
+    ttl_s: float
+    held: Iterable[Held]
+
+
+@dataclass(frozen=True)
+class ExtendAll:
+    """Give every open attempt a full lease from now: it was the server's doing, not theirs."""
+
+
+@dataclass(frozen=True)
+class Expire:
+    """This holder was silent for its whole lease: it is unreachable; then ask ``given_up``."""
+
+    held: Held
+
+
+Verdict = Union[ExtendAll, Expire]  # noqa: UP007  (3.10 evaluates it)
+
+
+class RayWord(str, Enum):
+    """What Ray may say of an attempt's agent.
+
+    Attributes:
+        AGENT_DIED: the actor has ended; its node lives, and would not have let a child live on.
+        NODE_GONE: nothing is heard of the whole node. It may be down, or merely cut off with
+            every process on it alive.
+    """
+
+    AGENT_DIED = "agent_died"
+    NODE_GONE = "node_gone"
+
+
+def look(view: WatchView) -> list[Verdict]:
+    """What to do about the open attempts now.
+
+    Only a look ends a lease; a lease that has run out on paper, while nobody looked, is valid.
+    """
+    if was_away(view.looked_at, view.now, view.ttl_s):
+        return [ExtendAll()]
+    now = view.now.wall
+    return [Expire(held) for held in view.held if is_expired(held.lease_expires_at, now)]
+
+
+def was_away(looked_at: Moment, now: Moment, ttl_s: float) -> bool:
+    """Whether time between two looks must not be counted against the holders.
+
+    It is looked several times within a lease, so half of one without a look is the watch's own
+    doing. So is a wall clock that went another way than the monotonic one: it was set, or the
+    machine was suspended.
+    """
+    passed_s = now.monotonic - looked_at.monotonic
+    moved_s = (now.wall - looked_at.wall) - passed_s
+    return not 0 <= passed_s <= ttl_s / 2 or abs(moved_s) > ttl_s * CLOCK_SHARE
+
+
+def is_expired(expires_at: float, now: float) -> bool:
+    """Whether a lease has run out, both on the server's wall clock."""
+    return now > expires_at
+
+
+def given_up(head: Head, held: Held, ttl_s: float, node_gone: str = "") -> ProveDead | None:
+    """Whether an attempt whose lease a look has just ended is given up, and on what evidence.
+
+    A run started by hand is waited for, and so is every task under the policy ``wait``: its
+    agent sets no fence. Any other has been ended by its own fence, a margin ago.
+
+    Args:
+        head: of the task, after the attempt was called unreachable.
+        held: the attempt.
+        ttl_s: length of a lease.
+        node_gone: what Ray said of its node, if anything.
+    """
+    if held.kind == LOCAL or head.policy.on_lost is OnLost.WAIT:
+        return None
+    evidence = f"agent {held.agent} was silent for {ttl_s:g} s and has ended its processes by then"
+    return ProveDead(held.epoch, f"{node_gone}; {evidence}" if node_gone else evidence)
+
+
+def is_proof(word: RayWord, on_lost: OnLost) -> bool:
+    """Whether Ray's word alone proves an attempt dead, with no regard to its lease.
+
+    Of an agent always: its children end with it. Of a node only where nothing will run again
+    for it: what is merely cut off runs on until its fence has fallen, which is when its lease
+    has run out as well (``docs/decisions/0016``).
+    """
+    return word is RayWord.AGENT_DIED or on_lost is OnLost.WAIT
 
 
 def must_fence(last_renewed: float, now: float, terms: LeaseTerms) -> bool:
