@@ -54,6 +54,11 @@ class HomePaths:
         return self.root / "store" / "snapshots"
 
     @property
+    def ballast(self) -> Path:
+        """Room that is given up for the state when the disk is full."""
+        return self.root / "store" / "ballast"
+
+    @property
     def blobs(self) -> Path:
         """Content-addressed files."""
         return self.root / "blobs"

@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
-from dray.runtime.errors import InvalidInput, NotFound, StoreUnusable
+from dray.runtime.errors import InsufficientStorage, InvalidInput, NotFound, StoreUnusable
 from dray.runtime.ids import new_id
+from dray.runtime.store.ballast import is_full
 from dray.runtime.store.console import sync_folder
+from dray.runtime.store.reserve import Reserve
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,8 +26,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class BlobWriter:
     """One blob on its way to the disk."""
 
-    def __init__(self, file: BinaryIO, announced: str) -> None:
+    def __init__(self, file: BinaryIO, announced: str, reserve: Reserve) -> None:
         self._file = file
+        self._reserve = reserve
         self._announced = announced
         self._digest = hashlib.sha256()
         self.n_bytes = 0
@@ -34,8 +37,10 @@ class BlobWriter:
         """Append ``data``, off the loop.
 
         Raises:
+            InsufficientStorage: the disk is full, or nearly.
             StoreUnusable: the disk refuses it.
         """
+        self._reserve.require_room_for_blobs()
         await _on_disk(self._announced, self._append, data)
 
     def _append(self, data: bytes) -> None:
@@ -54,8 +59,9 @@ class BlobWriter:
 class Blobs:
     """Content-addressed files."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reserve: Reserve) -> None:
         self._root = root
+        self._reserve = reserve
 
     async def has(self, sha256: str) -> bool:
         """Whether the content is here."""
@@ -87,13 +93,15 @@ class Blobs:
 
         Raises:
             InvalidInput: what was written has another hash; nothing is kept.
+            InsufficientStorage: the disk is full, or nearly; nothing is kept.
             StoreUnusable: the disk refuses it.
         """
         place = self._place(sha256)
+        self._reserve.require_room_for_blobs()
         aside = self._root / "incoming" / new_id()
         file = await _on_disk(sha256, _open_aside, aside)
         try:
-            writer = BlobWriter(file, sha256)
+            writer = BlobWriter(file, sha256, self._reserve)
             yield writer
             if writer.sha256 != sha256:
                 raise InvalidInput(
@@ -145,7 +153,8 @@ async def _on_disk(sha256: str, work: Callable[P, T], *args: P.args, **named: P.
     try:
         return await asyncio.to_thread(work, *args, **named)
     except OSError as exc:
-        raise StoreUnusable(f"blob {sha256} cannot be written: {exc}", sha256=sha256) from exc
+        kind = InsufficientStorage if is_full(exc) else StoreUnusable
+        raise kind(f"blob {sha256} cannot be written: {exc}", sha256=sha256) from exc
 
 
 def _open_aside(path: Path) -> BinaryIO:

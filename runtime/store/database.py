@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar, cast
 
 import aiosqlite
 
-from dray.runtime.errors import DrayError, StoreUnusable
+from dray.runtime.errors import DrayError, InsufficientStorage, StoreUnusable
+from dray.runtime.store.ballast import Ballast, is_full
 from dray.runtime.store.session import Parameters, Session, Unit, drive
 
 T = TypeVar("T")
@@ -68,8 +69,17 @@ class _Outcome:
 class Database:
     """An open file. All writes go through :meth:`write`, in the order they were handed in."""
 
-    def __init__(self, path: Path, writer: _Connection, readers: list[_Connection]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        writer: _Connection,
+        readers: list[_Connection],
+        ballast: Ballast | None,
+        guard: Callable[[], None] | None,
+    ) -> None:
         self._path = path
+        self._ballast = ballast
+        self._guard = guard
         self._writer = writer
         self._readers = readers
         self._free: asyncio.Queue[_Connection] = asyncio.Queue()
@@ -81,12 +91,21 @@ class Database:
         self._loop_task = asyncio.create_task(self._serve(), name=f"writer of {path.name}")
 
     @classmethod
-    async def open(cls, path: Path, *, synchronous: str) -> Database:
+    async def open(
+        cls,
+        path: Path,
+        *,
+        synchronous: str,
+        ballast: Ballast | None = None,
+        guard: Callable[[], None] | None = None,
+    ) -> Database:
         """The database in ``path``, whose schema is already there.
 
         Args:
             path: the file.
             synchronous: ``FULL`` where a commit must survive a power cut, else ``NORMAL``.
+            ballast: given up for a commit that finds the disk full.
+            guard: asked before each write; raises where there is no room for it.
 
         Raises:
             StoreUnusable: the file cannot be opened.
@@ -100,7 +119,7 @@ class Database:
             for connection in connections:
                 await connection.close()
             raise StoreUnusable(f"{path} cannot be opened: {exc}", path=str(path)) from exc
-        return cls(path, connections[0], connections[1:])
+        return cls(path, connections[0], connections[1:], ballast, guard)
 
     async def close(self) -> None:
         """Finish what was handed in, then close; a second call is harmless."""
@@ -112,12 +131,22 @@ class Database:
         for connection in (*self._readers, self._writer):
             await connection.close()
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Unit[T], *, gives_room: bool = False) -> T:
         """What ``unit`` returns, once its changes are durable.
 
         A unit that raises undoes its own changes only. A caller that is cancelled no longer
         waits; work that has begun is still committed.
+
+        Args:
+            unit: the work.
+            gives_room: it deletes, so it is done on a full disk too.
+
+        Raises:
+            InsufficientStorage: the disk is full.
+            StoreUnusable: it is closed, or cannot be written.
         """
+        if self._guard is not None and not gives_room:
+            self._guard()
         if self._closed:
             raise StoreUnusable(f"{self._path.name} is closed", path=str(self._path))
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -170,13 +199,26 @@ class Database:
         if not group:
             return
         try:
-            outcomes = await self._writer.run(lambda c: _run_group(c, group, self._path))
+            outcomes = await self._writer.run(lambda c: self._run(c, group))
         except Exception as exc:  # every caller must hear of it, whatever it was
             failure = _explain(self._path, exc)
             outcomes = [_Outcome(waiting, error=failure) for waiting in group]
         for outcome in outcomes:
             self._tell(outcome.announced)
             outcome.settle()
+
+    def _run(self, connection: sqlite3.Connection, group: list[_Waiting[Any]]) -> list[_Outcome]:
+        """A group in the writer's thread; on a full disk once more, without the ballast."""
+        if self._ballast is None:
+            return _run_group(connection, group, self._path)
+        if self._ballast.is_out:
+            self._ballast.take_again()
+        try:
+            return _run_group(connection, group, self._path)
+        except sqlite3.Error as exc:
+            if not is_full(exc) or not self._ballast.release():
+                raise
+        return _run_group(connection, group, self._path)
 
     def _tell(self, announced: list[object]) -> None:
         for thing in announced:
@@ -213,7 +255,7 @@ def _run_unit(
     try:
         value = drive(waiting.unit, session)
     except Exception as exc:
-        if not connection.in_transaction:  # the disk is full, and SQLite undid everything
+        if is_full(exc) or not connection.in_transaction:  # SQLite may have undone everything
             raise
         connection.execute("ROLLBACK TO unit")
         connection.execute("RELEASE unit")
@@ -265,6 +307,11 @@ async def _connect(path: Path, synchronous: str, *, read_only: bool) -> _Connect
 
 
 def _explain(path: Path, exc: BaseException) -> DrayError:
-    error = StoreUnusable(f"{path.name} could not be written: {exc}", path=str(path))
+    error: DrayError
+    if is_full(exc):
+        message = f"{path.name} could not be written: the disk of {path.parent} is full; make room"
+        error = InsufficientStorage(message, path=str(path))
+    else:
+        error = StoreUnusable(f"{path.name} could not be written: {exc}", path=str(path))
     error.__cause__ = exc
     return error

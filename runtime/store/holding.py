@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 from pathlib import Path
 
 from dray.runtime.errors import StoreUnusable
+
+_log = logging.getLogger(__name__)
 
 
 class Holding:
@@ -44,8 +47,7 @@ class Holding:
                 path=str(folder),
                 holder=holder,
             ) from exc
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        _sign(descriptor, lock)
         return cls(descriptor)
 
     def release(self) -> None:
@@ -53,3 +55,13 @@ class Holding:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _sign(descriptor: int, lock: Path) -> None:
+    """Leave our name for whoever comes next; on a full disk the lock holds without it."""
+    name = f"pid {os.getpid()} on {socket.gethostname()}\n".encode()
+    try:
+        os.pwrite(descriptor, name, 0)  # before the cut, so that its room is not given away
+        os.ftruncate(descriptor, len(name))
+    except OSError as exc:
+        _log.warning("%s cannot be written: %s", lock, exc)

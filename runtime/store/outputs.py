@@ -50,6 +50,6 @@ class Outputs:
         async def done(connection: Session) -> None:
             await connection.execute(_DONE, (task_id, epoch))
 
-        await self._results.write(forget)
+        await self._results.write(forget, gives_room=True)
         await asyncio.to_thread(self._console.remove, task_id, epoch)
         await self._state.write(done)

@@ -52,6 +52,9 @@ class Reserve:
 
     Cheap enough to be asked for every frame: a look is one system call, and mostly none. It
     goes back to plenty by itself when there is room again.
+
+    Attributes:
+        is_full: what is free belongs to the state alone; set while the ballast is out.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Reserve:
         self._clock = clock
         self._free = free
         self.limits = limits or Limits()
+        self.is_full = False
         self._free_bytes = 0
         self._looked_at: float | None = None
 
@@ -79,7 +83,7 @@ class Reserve:
     def level(self) -> Level:
         """What the free space allows now."""
         free = self.free_bytes()
-        if free < self.limits.console_bytes:
+        if self.is_full or free < self.limits.console_bytes:
             return Level.NO_CONSOLE
         return Level.NO_BLOBS if free < self.limits.blobs_bytes else Level.PLENTY
 
@@ -88,6 +92,12 @@ class Reserve:
         level = self.level()
         if level is Level.PLENTY:
             return ""
+        if self.is_full:
+            return (
+                f"the disk of {self._folder} is full: only the state of tasks is still written; "
+                "blobs, console output and results are not taken until there is room; free some "
+                "space (tasks that are deleted or reset give theirs back)"
+            )
         is_console = level is Level.NO_CONSOLE
         limit = self.limits.console_bytes if is_console else self.limits.blobs_bytes
         withheld = "new blobs and console output are" if is_console else "new blobs are"

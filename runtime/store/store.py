@@ -14,10 +14,12 @@ from dray.runtime.store.agents import Agents
 from dray.runtime.store.artifacts import Artifacts
 from dray.runtime.store.attempts import Attempts
 from dray.runtime.store.audit import Audit
+from dray.runtime.store.ballast import Ballast
 from dray.runtime.store.blobs import Blobs
 from dray.runtime.store.console import Console
 from dray.runtime.store.contract import Change
 from dray.runtime.store.database import Database
+from dray.runtime.store.fencing import Fencing
 from dray.runtime.store.holding import Holding
 from dray.runtime.store.idempotency import Idempotency
 from dray.runtime.store.ingest import Ingest
@@ -25,6 +27,7 @@ from dray.runtime.store.migrate import migrate, migrations
 from dray.runtime.store.outputs import Outputs
 from dray.runtime.store.projects import Projects
 from dray.runtime.store.queues import Queues
+from dray.runtime.store.reserve import Limits, Reserve
 from dray.runtime.store.results import Results
 from dray.runtime.store.task_locks import TaskLocks
 from dray.runtime.store.tasks import Tasks
@@ -38,9 +41,16 @@ class Store:
     """
 
     def __init__(
-        self, home: HomePaths, clock: Clock, holding: Holding, state: Database, results: Database
+        self,
+        home: HomePaths,
+        clock: Clock,
+        reserve: Reserve,
+        holding: Holding,
+        state: Database,
+        results: Database,
     ) -> None:
         self._holding = holding
+        self.reserve = reserve
         self._state = state
         self._results_db = results
         self.console = Console(home, results)
@@ -54,13 +64,19 @@ class Store:
         self.attempts = Attempts(state, clock)
         self.artifacts = Artifacts(state)
         self.audit = Audit(state)
-        self.blobs = Blobs(home.blobs)
+        self.fencing = Fencing(state, clock)
+        self.blobs = Blobs(home.blobs, reserve)
         self.idempotency = Idempotency(state, clock)
         self.ingest = Ingest(state, results, self.console, clock, locks)
 
     @classmethod
-    async def open(cls, home: HomePaths, clock: Clock) -> Store:
+    async def open(cls, home: HomePaths, clock: Clock, limits: Limits | None = None) -> Store:
         """The store of a data folder, made or brought to the newest schema where needed.
+
+        Args:
+            home: the data folder.
+            clock: the time of whatever happens.
+            limits: the free space to keep; None: the defaults.
 
         Raises:
             StoreUnusable: not writable, held by another server, damaged, or newer than us.
@@ -68,10 +84,17 @@ class Store:
         holding = await asyncio.to_thread(Holding.take, home.state_db.parent)
         opened: list[Database] = []
         try:
+            reserve = Reserve(home.state_db.parent, clock, limits)
+            ballast = Ballast(home.ballast, reserve)
+            await asyncio.to_thread(ballast.prepare)
             await asyncio.to_thread(_prepare, home)
-            opened.append(await Database.open(home.state_db, synchronous="FULL"))
-            opened.append(await Database.open(home.results_db, synchronous="NORMAL"))
-            store = cls(home, clock, holding, *opened)
+            opened.append(await Database.open(home.state_db, synchronous="FULL", ballast=ballast))
+            opened.append(
+                await Database.open(
+                    home.results_db, synchronous="NORMAL", guard=ballast.require_room_for_results
+                )
+            )
+            store = cls(home, clock, reserve, holding, *opened)
             await asyncio.to_thread(store.blobs.clear_incoming)
             await store._outputs.purge()
         except BaseException:

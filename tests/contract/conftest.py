@@ -143,6 +143,6 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def world(home: HomePaths, clock: HandClock, empty_home: Path) -> AsyncIterator[World]:
-    shutil.copytree(empty_home, home.root)
+    shutil.copytree(empty_home, home.root, ignore=shutil.ignore_patterns("ballast"))
     async with await Store.open(home, clock) as store:
         yield World(home, clock, store)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dray.runtime.errors import InvalidInput, NotFound, StoreUnusable
+from dray.runtime.errors import InsufficientStorage, InvalidInput, NotFound, StoreUnusable
 from dray.runtime.machine import Reset
 from dray.runtime.ordering import sort_key
 from dray.runtime.paths import HomePaths
@@ -85,7 +85,7 @@ async def test_what_waits_together_is_committed_together(db: Database) -> None:
     held.go_on()
     await running
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    assert all(isinstance(outcome, StoreUnusable) for outcome in outcomes), "one commit for all"
+    assert all(isinstance(o, InsufficientStorage) for o in outcomes), "one commit for all"
     assert await values(db) == [1]
 
 
@@ -146,7 +146,7 @@ async def test_when_the_commit_fails_everybody_hears_of_it(db: Database) -> None
     outcomes = await asyncio.gather(
         insert(db, 1), db.write(break_off), insert(db, 2), return_exceptions=True
     )
-    assert all(isinstance(outcome, StoreUnusable) for outcome in outcomes)
+    assert all(isinstance(outcome, InsufficientStorage) for outcome in outcomes)
     assert await values(db) == []
     await insert(db, 4)
     assert await values(db) == [4], "the writer goes on"
