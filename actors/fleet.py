@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from dray.actors import handles
 from dray.actors.agent import AgentActor
 from dray.actors.handles import ActorOptions, Handle
-from dray.actors.orders import AgentFacts
+from dray.actors.orders import AgentFacts, AttemptEnd
 from dray.runtime.clock import Clock
 from dray.runtime.config import Settings
 from dray.runtime.ids import new_id
@@ -26,6 +26,10 @@ log = logging.getLogger("dray.scheduler")
 START_TIMEOUT_S = 90.0
 #: How long a failed start holds its place, so that it is not tried again at once.
 START_RETRY_S = 5.0
+#: An agent that failed so many different tasks in a row by its own fault takes no more.
+DRAIN_AFTER = 3
+#: How long an agent whose attempt was given up has to show that it does not hang.
+DOUBT_S = 10.0
 
 
 @dataclass
@@ -34,6 +38,7 @@ class Member:
 
     Attributes:
         running: (task id, epoch) of its open attempts.
+        failed: tasks it failed in a row by its own fault.
         gone: set once, when it has left the fleet.
     """
 
@@ -43,6 +48,7 @@ class Member:
     ready: bool = False
     idle_since: float = 0.0
     running: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    failed: set[str] = field(default_factory=set[str])
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     def view(self) -> AgentView:
@@ -57,6 +63,7 @@ class Member:
             n_running=len(self.running),
             idle_since=self.idle_since,
             queues=tuple(self.record.queues),
+            drained=self.record.reason if self.record.state == "drained" else "",
         )
 
 
@@ -94,9 +101,10 @@ class Fleet:
             kind=wanted.kind,
             resources=wanted.resources,
             slots=SERVICES_SLOTS if wanted.kind == "services" else 1,
+            node_id=wanted.node_id,
             created_at=self._clock.now(),
         )
-        await handles.gateway().put_agent.remote(record)
+        await self._store(record)
         options = ActorOptions(
             name=handles.agent_actor_name(record.name),
             restarts=False,
@@ -109,7 +117,7 @@ class Fleet:
             )
         except (ValueError, TypeError) as exc:  # amounts that Ray holds in other portions (TPU)
             log.warning("Ray refuses agent %s: %s", record.name, exc)
-            await handles.gateway().remove_agent.remote(record.name)
+            await self._remove(record.name)
             return
         self._enlist(Member(record, wanted.node_id, handle))
 
@@ -117,9 +125,9 @@ class Fleet:
         """Take over an agent the store knows; None when its actor is gone."""
         handle = handles.find(handles.agent_actor_name(record.name))
         if handle is None:
-            await handles.gateway().remove_agent.remote(record.name)
+            await self._remove(record.name)
             return None
-        member = Member(record, "", handle)
+        member = Member(record, record.node_id, handle)
         self._enlist(member)
         return member
 
@@ -132,7 +140,46 @@ class Fleet:
         member.gone.set()
         # In this order: an actor the store does not know would hold its resources for ever.
         handles.kill(handles.agent_actor_name(name))
-        await handles.gateway().remove_agent.remote(name)
+        await self._remove(name)
+
+    async def drain(self, member: Member, reason: str) -> None:
+        """Give an agent no more work, though it goes on to hold what it holds."""
+        log.error("draining %s: %s", member.record.name, reason)
+        member.record = replace(member.record, state="drained", reason=reason)
+        await self._store(member.record)
+        self._wake()
+
+    async def resume(self, member: Member) -> None:
+        """Give a drained agent work again."""
+        member.failed.clear()
+        member.record = replace(member.record, state="ready", reason="")
+        await self._store(member.record)
+        self._wake()
+
+    async def judge(self, member: Member, task_id: str, end: AttemptEnd) -> None:
+        """Drain an agent whose processes do not die, or that fails one task after the other."""
+        if end.stuck_pids:
+            pids = ", ".join(map(str, end.stuck_pids))
+            reason = f"processes {pids} of task {task_id[:8]} outlived KILL and may hold its GPUs"
+            await self.drain(member, reason)
+        elif not end.worker_failed:
+            member.failed.clear()
+        else:
+            member.failed.add(task_id)
+            if len(member.failed) >= DRAIN_AFTER:
+                ids = ", ".join(sorted(one[:8] for one in member.failed))
+                await self.drain(member, f"it failed {len(member.failed)} tasks in a row: {ids}")
+
+    async def doubt(self, member: Member) -> None:
+        """End an agent that hangs; one that was only cut off from the server goes on."""
+        try:
+            with anyio.fail_after(DOUBT_S):
+                await member.handle.facts.remote()
+        except TimeoutError:
+            if not member.gone.is_set():
+                await self.give_up(member, f"it did not answer for {DOUBT_S:g} s")
+        except handles.ActorTrouble as exc:
+            log.info("agent %s: %s", member.record.name, handles.first_line(exc))
 
     async def give_up(self, member: Member, evidence: str) -> None:
         """End an agent that is in a state nobody knows."""
@@ -149,16 +196,20 @@ class Fleet:
             with anyio.fail_after(START_TIMEOUT_S):
                 facts: AgentFacts = await member.handle.facts.remote()
         except (TimeoutError, *handles.ActorTrouble) as exc:
-            log.warning("agent %s did not start: %s", member.record.name, _first_line(exc))
+            log.warning("agent %s did not start: %s", member.record.name, handles.first_line(exc))
             await anyio.sleep(START_RETRY_S)
             await self._drop(member)
             return
         member.node_id, member.ready = facts.node_id, True
         member.idle_since = self._clock.monotonic()
         member.record = replace(
-            member.record, state="ready", node=facts.node, last_seen_at=self._clock.now()
+            member.record,
+            state="drained" if member.record.state == "drained" else "ready",
+            node=facts.node,
+            node_id=facts.node_id,
+            last_seen_at=self._clock.now(),
         )
-        await handles.gateway().put_agent.remote(member.record)
+        await self._store(member.record)
         self._wake()
         evidence = await self._until_gone(member)
         if not member.gone.is_set():
@@ -170,7 +221,7 @@ class Fleet:
             try:
                 await member.handle.watch.remote()
             except handles.ActorGone as exc:
-                return _first_line(exc)
+                return handles.first_line(exc)
             except handles.ActorTrouble:
                 await anyio.sleep(0.2)
 
@@ -178,9 +229,15 @@ class Fleet:
         self._members.pop(member.record.name, None)
         member.gone.set()
         handles.kill(handles.agent_actor_name(member.record.name))
-        await handles.gateway().remove_agent.remote(member.record.name)
+        await self._remove(member.record.name)
         self._wake()
 
+    async def _store(self, record: AgentRecord) -> None:
+        await handles.insist(
+            f"storing agent {record.name}", lambda: handles.gateway().put_agent.remote(record)
+        )
 
-def _first_line(exc: BaseException) -> str:
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+    async def _remove(self, name: str) -> None:
+        await handles.insist(
+            f"removing agent {name}", lambda: handles.gateway().remove_agent.remote(name)
+        )

@@ -138,6 +138,15 @@ class GatewayActor:
         """An attempt's processes are gone: requeued or failed, by the task's policy."""
         await self._leases.prove_dead(task_id, epoch, evidence)
 
+    async def agent_gone(
+        self, task_id: str, epoch: int, evidence: str, *, node_is_alive: bool
+    ) -> None:
+        """Ray says that an attempt's agent is gone, alone or with its node."""
+        if node_is_alive:
+            await self._leases.prove_dead(task_id, epoch, evidence, agent_died=True)
+        else:
+            await self._leases.lose_node(task_id, epoch, evidence)
+
     async def expire_leases(self) -> None:
         """Call silent attempts unreachable; give up those whose agent has fenced itself."""
         await self._leases.look()
@@ -162,6 +171,10 @@ class GatewayActor:
         if head.state is not State.PENDING:
             phase = f" ({head.phase})" if head.phase else ""
             return head.cause.message if head.cause else f"it is {head.state}{phase}"
+        if head.not_before is not None and head.not_before > self._clock.now():
+            wait_s = head.not_before - self._clock.now()
+            retry = f"retry {head.n_retries} of {head.policy.retries}"
+            return f"{retry} starts in {wait_s:.0f} s at the earliest"
         with anyio.move_on_after(5.0):
             before = await (await self._queue_actor(head.queue)).position.remote(task_id)
             reason: str = await handles.scheduler().why.remote(task_id)
@@ -242,6 +255,8 @@ class GatewayActor:
             self._deltas[change.entry.queue].add(change.entry)
             self._arrived.set()
             self._left.set()
+        if before.phase is Phase.UNREACHABLE and after.state is not State.RUNNING:
+            handles.scheduler().doubt.remote(before.agent)
         asked = after.phase is Phase.STOPPING and before.phase is not Phase.STOPPING
         if asked and after.cause is not None:
             agent = handles.find(handles.agent_actor_name(after.agent))

@@ -29,6 +29,8 @@ log = logging.getLogger("dray.scheduler")
 EXPIRY_CHECKS_PER_LEASE = 6
 #: How long a restarted scheduler waits to hear from the agents it takes over.
 ADOPTION_S = 5.0
+#: Before a plan is made again whose claims the store could not take.
+CLAIM_RETRY_S = 1.0
 
 
 class SchedulerActor:
@@ -95,13 +97,53 @@ class SchedulerActor:
     async def drain(self, timeout_s: float) -> int:
         """Tell every running attempt to end and give its task back; how many were told."""
         self._draining = True
-        cause = Cause(CauseKind.PREEMPTED, "the cluster went down", by="dray down")
         running = [(member, key) for member in self._fleet for key in member.running]
-        for member, (task_id, epoch) in running:
-            member.handle.stop.remote(task_id, epoch, cause)
+        for member, key in running:
+            self._tell_to_stop(member, key)
         with anyio.move_on_after(timeout_s):
             await self._changes.wait_until(lambda: not any(m.running for m in self._fleet))
         return len(running)
+
+    def _tell_to_stop(self, member: Member, key: tuple[str, int]) -> None:
+        cause = Cause(CauseKind.PREEMPTED, "the cluster went down", by="dray down")
+        member.handle.stop.remote(*key, cause)
+
+    async def doubt(self, agent: str) -> None:
+        """An attempt of this agent was given up because it was silent: see whether it hangs."""
+        member = self._fleet.get(agent)
+        if member is not None:
+            self._tasks.start_soon(self._fleet.doubt, member, name=f"doubt {agent}")
+
+    async def drain_agent(self, name: str, reason: str) -> bool:
+        """Give an agent no more work; False when there is none of that name."""
+        member = self._fleet.get(name)
+        if member is not None:
+            await self._fleet.drain(member, reason)
+        return member is not None
+
+    async def resume_agent(self, name: str) -> bool:
+        """Give a drained agent work again; False when there is none of that name."""
+        member = self._fleet.get(name)
+        if member is not None:
+            await self._fleet.resume(member)
+        return member is not None
+
+    async def stop_agent(self, name: str, by: str) -> bool:
+        """End an agent; what it runs goes back to its queue. False when there is none."""
+        member = self._fleet.get(name)
+        if member is None:
+            return False
+        await self._fleet.drain(member, f"being stopped by {by}")
+        self._tasks.start_soon(self._stop_agent, member, by, name=f"stop {name}")
+        return True
+
+    async def _stop_agent(self, member: Member, by: str) -> None:
+        cause = Cause(CauseKind.PREEMPTED, "its agent was stopped", by=by)
+        for task_id, epoch in list(member.running):
+            member.handle.stop.remote(task_id, epoch, cause)
+        with anyio.move_on_after(3 * self._settings.stop_grace_s + 5):
+            await self._changes.wait_until(lambda: not member.running)
+        await self._fleet.retire(member.record.name, f"stopped by {by}")
 
     def _changed(self) -> None:
         self._wake.set()
@@ -132,7 +174,8 @@ class SchedulerActor:
         for entry in state.orders:
             member = self._fleet.get(entry.agent)
             if member is None:
-                await self._prove_dead(entry.order, "its agent is not in the cluster")
+                node_id = next((a.node_id for a in state.agents if a.name == entry.agent), "")
+                await self._agent_gone(entry.order, node_id, "its agent is not in the cluster")
             else:
                 self._follow(member, entry.order)
         if not any(member.record.kind == "elastic" for member in self._fleet):
@@ -183,7 +226,13 @@ class SchedulerActor:
             for claim in claims
             if (member := members[claim.agent]) is not None
         ]
-        orders: list[WorkOrder | None] = await handles.gateway().claim.remote(intents)
+        try:
+            orders: list[WorkOrder | None] = await handles.gateway().claim.remote(intents)
+        except handles.CallFailed as exc:  # the store could not take them: they are pending still
+            log.warning("nothing could be claimed: %s", handles.first_line(exc))
+            await anyio.sleep(CLAIM_RETRY_S)
+            self._wake.set()
+            return
         for intent, order in zip(intents, orders, strict=True):
             for window in self._heads.values():
                 window.pop(intent.task_id, None)
@@ -197,6 +246,8 @@ class SchedulerActor:
         self._tasks.start_soon(
             self._see_through, member, order, name=f"attempt {order.task.id[:8]}.{order.epoch}"
         )
+        if self._draining:  # its claim was under way when the others were told
+            self._tell_to_stop(member, (order.task.id, order.epoch))
 
     async def _see_through(self, member: Member, order: WorkOrder) -> None:
         """Give an agent an order and wait until the attempt is closed or the agent is gone."""
@@ -206,9 +257,10 @@ class SchedulerActor:
                     end: AttemptEnd = await member.handle.run.remote(order)
                     if end.untold:
                         await self._prove_dead(order, end.untold)
+                    await self._fleet.judge(member, order.task.id, end)
                     return
                 except handles.ActorGone as exc:
-                    await self._prove_dead(order, str(exc))
+                    await self._agent_gone(order, member.node_id, str(exc))
                     return
                 except handles.ActorTrouble:
                     await anyio.sleep(0.2)
@@ -223,12 +275,28 @@ class SchedulerActor:
             self._changed()
 
     async def _prove_dead(self, order: WorkOrder, evidence: str) -> None:
-        await handles.gateway().prove_dead.remote(order.task.id, order.epoch, evidence)
+        task_id, epoch = order.task.id, order.epoch
+        await handles.insist(
+            f"giving up task {task_id[:8]}",
+            lambda: handles.gateway().prove_dead.remote(task_id, epoch, evidence),
+        )
+
+    async def _agent_gone(self, order: WorkOrder, node_id: str, evidence: str) -> None:
+        """Ray says that an agent is gone, with its node or without."""
+        self._nodes = await handles.live_nodes()
+        node_is_alive = any(node.node_id == node_id for node in self._nodes)
+        task_id, epoch = order.task.id, order.epoch
+        await handles.insist(
+            f"giving up task {task_id[:8]}",
+            lambda: handles.gateway().agent_gone.remote(
+                task_id, epoch, evidence, node_is_alive=node_is_alive
+            ),
+        )
 
     async def _expire_leases(self) -> None:
         while True:
             await anyio.sleep(self._settings.lease_ttl_s / EXPIRY_CHECKS_PER_LEASE)
-            await handles.gateway().expire_leases.remote()
+            await handles.insist("looking at leases", handles.gateway().expire_leases.remote)
 
     async def _safety_tick(self) -> None:
         """Derive again what pushes should have told: nodes that came or went, idle agents."""

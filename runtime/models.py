@@ -142,6 +142,14 @@ class ConfigObject:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Bytes of a console stream that the process wrote and that are not stored."""
+
+    offset: int
+    n_bytes: int
+
+
+@dataclass(frozen=True)
 class StreamReceipt:
     """What one stream of an attempt came to.
 
@@ -149,13 +157,17 @@ class StreamReceipt:
         n_bytes: bytes the process wrote, as counted where it ran.
         sha256: of those bytes, hexadecimal.
         stored_bytes: bytes the server holds.
-        exact: whether what is stored is byte for byte what was written.
+        exact: whether what is stored is byte for byte what was written outside the gaps.
+        missing_bytes: bytes in all gaps together; 0: there is none.
+        gaps: the first hundred of them, by offset.
     """
 
     n_bytes: int
     sha256: str
     stored_bytes: int = 0
     exact: bool = False
+    missing_bytes: int = 0
+    gaps: list[Gap] = field(default_factory=list[Gap])
 
 
 @dataclass(frozen=True)
@@ -342,6 +354,7 @@ class AgentRecord:
         slots: attempts it may run at once (1 unless ``services``).
         state: ``starting``, ``ready`` or ``drained``; ended ones are removed.
         reason: why it is drained, which is: holds what it holds, takes no more work.
+        node_id: of Ray, the node it holds its resources on.
         task_ids: open attempts on it, derived.
     """
 
@@ -351,6 +364,7 @@ class AgentRecord:
     queues: list[str] = field(default_factory=list[str])
     slots: int = 1
     node: str = ""
+    node_id: str = ""
     state: str = "starting"
     reason: str = ""
     created_at: float = 0.0

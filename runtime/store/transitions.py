@@ -37,8 +37,8 @@ _MAKE_QUEUE = "INSERT OR IGNORE INTO queues (id, name, created_at) VALUES (?, ?,
 _ENTER_QUEUE = """
 INSERT INTO queue_entries (rank, task_id, queue, priority, enqueued_at, resources, owner,
     not_before)
-SELECT ?, t.id, t.queue, t.priority, COALESCE(?, t.enqueued_at, ?), json_extract(d.execution, '$.resources'), t.owner,
-    t.not_before
+SELECT ?, t.id, t.queue, t.priority, COALESCE(?, t.enqueued_at, ?),
+    json_extract(d.execution, '$.resources'), t.owner, t.not_before
 FROM tasks t JOIN documents d ON d.task_id = t.id WHERE t.id = ?
 """
 _FIRST_RANK = "SELECT MIN(rank) AS rank FROM queue_entries"
