@@ -34,6 +34,7 @@ from dray.runtime.ordering import Key
 from dray.runtime.paths import HomePaths
 from dray.runtime.states import Phase, State
 from dray.runtime.store import Change, ClaimRequest, OpenAttempt, Store
+from dray.runtime.store.reserve import Limits
 
 log = logging.getLogger("dray.gateway")
 
@@ -77,7 +78,8 @@ class GatewayActor:
         self._arrived = asyncio.Event()
         self._left = asyncio.Event()
         self._queue_actors: dict[str, handles.Handle] = {}
-        self._store = await Store.open(self._home, self._clock)
+        limits = Limits(settings.reserve_blobs_bytes, settings.reserve_console_bytes)
+        self._store = await Store.open(self._home, self._clock, limits)
         self._store.subscribe(self._on_change)
         # Time during which this process was down counts against no lease.
         await self._store.attempts.extend_all()

@@ -84,6 +84,7 @@ class ConsolePiece:
     Attributes:
         seq: grows over all streams and attempts of a task; a place to go on from.
         offset: of the text's first byte in its stream.
+        missing: bytes right before ``offset`` that were written and are not stored.
     """
 
     seq: int
@@ -92,6 +93,7 @@ class ConsolePiece:
     offset: int
     at: float
     text: str
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,32 @@ class Component:
 
 
 @dataclass(frozen=True)
+class Storage:
+    """What the disk of the server still takes.
+
+    Attributes:
+        level: ``plenty``, ``no_blobs``, ``no_console``, or ``state_only`` on a full disk.
+        note: what is withheld and how to end it; empty with plenty.
+    """
+
+    level: str = "plenty"
+    free_bytes: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class ServerInfo:
-    """The server as it describes itself."""
+    """The server as it describes itself.
+
+    Attributes:
+        refused_stale_writes: since its start: writes of attempts that were over, all refused.
+        storage: what its disk still takes.
+    """
 
     version: str
     home: str = ""
     url: str = ""
     started_at: float = 0.0
+    refused_stale_writes: int = 0
     components: list[Component] = field(default_factory=list[Component])
+    storage: Storage = field(default_factory=Storage)

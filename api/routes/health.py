@@ -18,6 +18,19 @@ class Health:
     status: str = "ok"
 
 
+@dataclass(frozen=True)
+class Readiness:
+    """The server can do its work.
+
+    Attributes:
+        storage: ``plenty``, or what a nearly full disk no longer takes; ``GET /server`` says
+            how to end it.
+    """
+
+    status: str
+    storage: str
+
+
 @router.get("/healthz")
 async def healthz() -> Health:
     """The process answers."""
@@ -25,7 +38,7 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz")
-async def readyz(context: Ctx) -> Health:
+async def readyz(context: Ctx) -> Readiness:
     """The store answers too."""
     await context.store.queues.list()
-    return Health("ready")
+    return Readiness("ready", context.store.reserve.storage().level)

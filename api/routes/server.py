@@ -19,4 +19,12 @@ async def server(context: Ctx) -> ServerInfo:
     settings = context.settings
     url = settings.url or f"http://{settings.host}:{settings.port}"
     components = await context.orchestrator.components()
-    return ServerInfo(__version__, str(settings.home), url, context.started_at, components)
+    return ServerInfo(
+        __version__,
+        str(settings.home),
+        url,
+        context.started_at,
+        context.store.fencing.n_refused,
+        components,
+        context.store.reserve.storage(),
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from dray.runtime.answers import Storage
 from dray.runtime.clock import Clock
 from dray.runtime.errors import InsufficientStorage
 
@@ -107,6 +108,11 @@ class Reserve:
             f"{in_mib(limit)}: {withheld} not stored until there is room; free some space (tasks "
             f"that are deleted or reset give theirs back), or lower {setting}"
         )
+
+    def storage(self) -> Storage:
+        """All of it, for health checks and people."""
+        level = "state_only" if self.is_full else str(self.level())
+        return Storage(level, self.free_bytes(), self.sentence())
 
     def require_room_for_blobs(self) -> None:
         """Pass while new blobs may be stored.

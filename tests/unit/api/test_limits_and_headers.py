@@ -87,7 +87,7 @@ async def test_every_answer_carries_the_security_headers(api: Api) -> None:
 async def test_health_needs_no_token(api: Api) -> None:
     nobody = api.connect("", base="")
     assert (await nobody.get("/healthz")).json() == {"status": "ok"}
-    assert (await nobody.get("/readyz")).json() == {"status": "ready"}
+    assert (await nobody.get("/readyz")).json() == {"status": "ready", "storage": "plenty"}
 
 
 async def test_a_server_whose_store_does_not_answer_is_not_ready(api: Api) -> None:
