@@ -12,7 +12,7 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from dray import __version__
-from dray.api import middleware, problems
+from dray.api import late_writes, middleware, problems
 from dray.api.context import Context
 from dray.api.hub import Hub
 from dray.api.idempotency import Idempotency
@@ -33,6 +33,7 @@ from dray.api.routes import (
 )
 from dray.runtime.clock import Clock, SystemClock
 from dray.runtime.config import Settings
+from dray.runtime.errors import StaleEpoch
 from dray.runtime.store import Store
 
 #: Every route of the API; each has a rule of ``auth``, or is open to all. They are handed to
@@ -108,6 +109,7 @@ def create_app(
     )
     store.subscribe(lambda change: hub.publish(change.after.task_id))
     problems.install(app)
+    app.add_exception_handler(StaleEpoch, late_writes.refuse)
     app.mount("/web", StaticFiles(directory=_WEB))
     app.add_route("/", _page, include_in_schema=False)
     return app

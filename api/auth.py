@@ -1,7 +1,11 @@
 """Who may do what: the bearer token of a request, and one rule for each route.
 
 The server's own token may do everything. A task's token, minted for one attempt, may read
-everything, make, clone and enqueue tasks, upload blobs, and write to its own task alone.
+everything, make, clone and enqueue tasks, upload blobs, and write to its own task alone. Once its
+attempt is over it may only read: a late reader harms nobody.
+
+A rule that lets task tokens write looks whether the attempt is open before the body is worked on;
+what decides is the same look in the transaction of the write, by ``By.attempt``.
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Path, Request
 
 from dray.api import problems
-from dray.api.context import Ctx
+from dray.api.context import Context, Ctx
 from dray.runtime import ids, tokens
-from dray.runtime.errors import Forbidden, StaleEpoch, Unauthorized
+from dray.runtime.errors import Forbidden, Unauthorized
 from dray.runtime.store import By
+from dray.runtime.tokens import TaskScope
 
 
 @dataclass(frozen=True)
@@ -24,18 +29,11 @@ class Principal:
 
     Attributes:
         name: as it stands in the audit: ``user``, or ``task:`` and the task's id.
-        task_id: of the task whose token it is; empty for the server's own token.
-        epoch: of the attempt the token was minted for.
+        attempt: which its token was minted for; None for the server's own token.
     """
 
     name: str
-    task_id: str = ""
-    epoch: int = 0
-
-    @property
-    def is_admin(self) -> bool:
-        """Whether it holds the server's own token."""
-        return self.task_id == ""
+    attempt: TaskScope | None = None
 
 
 def authenticate(header: str | None, token: str) -> Principal:
@@ -59,7 +57,7 @@ def authenticate(header: str | None, token: str) -> Principal:
     scope = tokens.verify(token, given)
     if scope is None:
         raise Unauthorized("the server does not know this token; was its data folder replaced?")
-    return Principal(f"task:{scope.task_id}", scope.task_id, scope.epoch)
+    return Principal(f"task:{scope.task_id}", scope)
 
 
 async def principal(request: Request) -> Principal:
@@ -91,50 +89,64 @@ async def reads(caller: Caller) -> None:
     _ = caller
 
 
-async def creates(request: Request, caller: Caller) -> By:
+async def creates(request: Request, caller: Caller, context: Ctx) -> By:
     """Any token: children may make, clone and enqueue tasks and upload what these need."""
-    return _by(request, caller)
+    by = spoken_by(request, caller)
+    await context.store.fencing.check(by)
+    return by
 
 
 async def writes_task(request: Request, caller: Caller, context: Ctx, task_id: TaskId) -> By:
-    """The server's token, or that of the task's latest attempt."""
-    if not caller.is_admin:
-        _check_own(caller, task_id)
-        head = await context.store.tasks.head(task_id)
-        if head.epoch != caller.epoch:
-            raise StaleEpoch(
-                f"the token is of attempt {caller.epoch} of task {task_id[:8]}, "
-                f"which is at attempt {head.epoch}",
-                task_id=task_id,
-                epoch=caller.epoch,
-                current_epoch=head.epoch,
-            )
-    return _by(request, caller)
+    """The server's token, or that of the task's open attempt."""
+    _check_own(caller, task_id)
+    return await creates(request, caller, context)
 
 
 async def writes_attempt(
-    request: Request, caller: Caller, task_id: AttemptsTaskId, epoch: Epoch
+    request: Request, caller: Caller, context: Ctx, task_id: AttemptsTaskId, epoch: Epoch
 ) -> By:
-    """The server's token, or that of this very attempt."""
-    if not caller.is_admin:
-        _check_own(caller, task_id)
-        if caller.epoch != epoch:
-            raise Forbidden(
-                f"the token is of attempt {caller.epoch} and may not write to attempt {epoch}",
-                task_id=task_id,
-                epoch=caller.epoch,
-            )
-    return _by(request, caller)
+    """The server's token, or that of this very attempt.
+
+    The store compares the epoch with every step, so that the end of an attempt can be repeated.
+    """
+    _check_own(caller, task_id)
+    by = spoken_by(request, caller)
+    await check_epoch(context, by, epoch)
+    return by
+
+
+async def hands_over(request: Request, caller: Caller, task_id: TaskId) -> By:
+    """As :func:`writes_attempt`; the route reads the epoch from the body and checks it."""
+    _check_own(caller, task_id)
+    return spoken_by(request, caller)
+
+
+async def check_epoch(context: Context, by: By, epoch: int) -> None:
+    """Refuse a token of one attempt that writes to another one.
+
+    Raises:
+        StaleEpoch: its own attempt is over.
+        Forbidden: its own attempt is open.
+    """
+    if by.attempt is None or by.attempt.epoch == epoch:
+        return
+    await context.store.fencing.check(by)
+    raise Forbidden(
+        f"the token is of attempt {by.attempt.epoch} and may not write to attempt {epoch}",
+        task_id=by.attempt.task_id,
+        epoch=by.attempt.epoch,
+    )
 
 
 async def administers(request: Request, caller: Caller) -> By:
     """The server's token alone."""
-    if not caller.is_admin:
+    if caller.attempt is not None:
+        task_id = caller.attempt.task_id
         raise Forbidden(
-            f"the token of task {caller.task_id[:8]} may not do this; use the server's own token",
-            task_id=caller.task_id,
+            f"the token of task {task_id[:8]} may not do this; use the server's own token",
+            task_id=task_id,
         )
-    return _by(request, caller)
+    return spoken_by(request, caller)
 
 
 #: For ``dependencies=[READS]``: routes that read have no use for who it was.
@@ -142,19 +154,22 @@ READS = Depends(reads)
 Creator = Annotated[By, Depends(creates)]
 TaskWriter = Annotated[By, Depends(writes_task)]
 AttemptWriter = Annotated[By, Depends(writes_attempt)]
+HandingOver = Annotated[By, Depends(hands_over)]
 Admin = Annotated[By, Depends(administers)]
 
 #: A route without one of these is a hole; a test walks the routes.
-RULES = frozenset({reads, creates, writes_task, writes_attempt, administers})
+RULES = frozenset({reads, creates, writes_task, writes_attempt, hands_over, administers})
 
 
 def _check_own(caller: Principal, task_id: str) -> None:
-    if caller.task_id != task_id:
+    own = caller.attempt
+    if own is not None and own.task_id != task_id:
         raise Forbidden(
-            f"the token of task {caller.task_id[:8]} may not write to task {task_id[:8]}",
-            task_id=caller.task_id,
+            f"the token of task {own.task_id[:8]} may not write to task {task_id[:8]}",
+            task_id=own.task_id,
         )
 
 
-def _by(request: Request, caller: Principal) -> By:
-    return By(caller.name, problems.request_id(request.scope))
+def spoken_by(request: Request, caller: Principal) -> By:
+    """Who writes, as the store and its audit are told."""
+    return By(caller.name, problems.request_id(request.scope), caller.attempt)

@@ -83,6 +83,15 @@ class AbortBody:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class DrainBody:
+    """Why it is to take no more work, for whoever looks at it."""
+
+    __pydantic_config__ = _STRICT
+
+    reason: str
+
+
 class Outcome(str, Enum):
     """An end that can be stated by hand."""
 

@@ -23,6 +23,18 @@ class Orchestrator(Protocol):
         """The parts of the running cluster, for people."""
         ...
 
+    async def drain_agent(self, name: str, reason: str) -> bool:
+        """Give an agent no more work; False when it is not in the cluster."""
+        ...
+
+    async def resume_agent(self, name: str) -> bool:
+        """Give a drained agent work again; False when it is not in the cluster."""
+        ...
+
+    async def stop_agent(self, name: str, by: str) -> bool:
+        """End an agent, what it runs goes back to its queue; False when it is not there."""
+        ...
+
 
 class Detached:
     """An orchestrator that does nothing: a store that is served without a cluster."""
@@ -38,3 +50,18 @@ class Detached:
     async def components(self) -> list[Component]:
         """None."""
         return []
+
+    async def drain_agent(self, name: str, reason: str) -> bool:
+        """No agent runs here."""
+        _ = name, reason
+        return False
+
+    async def resume_agent(self, name: str) -> bool:
+        """No agent runs here."""
+        _ = name
+        return False
+
+    async def stop_agent(self, name: str, by: str) -> bool:
+        """No agent runs here."""
+        _ = name, by
+        return False

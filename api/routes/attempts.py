@@ -89,9 +89,13 @@ async def renew(
 
 @router.post("/hand-over")
 async def hand_over(
-    body: bodies.HandOverBody, context: Ctx, task_id: auth.TaskId, by: auth.TaskWriter
+    body: bodies.HandOverBody, context: Ctx, task_id: auth.TaskId, by: auth.HandingOver
 ) -> Enqueued:
-    """Move a run started by hand into a queue: its attempt ends, an agent goes on."""
+    """Move a run started by hand into a queue: its attempt ends, an agent goes on.
+
+    Repeated with the same `epoch`, it is answered again.
+    """
+    await auth.check_epoch(context, by, body.epoch)
     await queueing.check_queue(context, body.queue)
     receipt = {
         name: StreamReceipt(end.n_bytes, end.sha256) for name, end in (body.receipt or {}).items()

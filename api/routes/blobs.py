@@ -28,10 +28,10 @@ async def missing(body: bodies.BlobList, context: Ctx, by: auth.Creator) -> bodi
 @router.put("/{sha256}", status_code=201, openapi_extra=_RAW_BODY)
 async def put_blob(request: Request, sha256: str, context: Ctx, by: auth.Creator) -> Response:
     """Store the body; it is written to disk as it arrives, and kept when its hash is right."""
-    _ = by
     async with context.store.blobs.writer(sha256) as writer:
         async for block in _gathered(request.stream()):
             await writer.write(block)
+        await context.store.fencing.check(by)  # an upload takes long; nothing of it is kept
     return Response(status_code=201)
 
 

@@ -6,6 +6,7 @@ import builtins
 from typing import Any
 
 from dray.runtime import codec, machine
+from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.clock import Clock
 from dray.runtime.errors import IllegalTransition, NotFound, StaleEpoch
 from dray.runtime.machine import Claim, Command, HandOver, Head, Renew, StartLocal
@@ -14,6 +15,7 @@ from dray.runtime.states import Phase
 from dray.runtime.store import database, rows, task_edit, transitions
 from dray.runtime.store.contract import Assignment, By, Change, ClaimRequest, OpenAttempt
 from dray.runtime.store.database import Database
+from dray.runtime.store.fencing import fenced
 from dray.runtime.store.session import Session
 from dray.runtime.store.transitions import Opening
 
@@ -35,6 +37,7 @@ _EXTEND_ALL = """
 UPDATE tasks SET lease_expires_at = ? + a.lease_ttl_s FROM attempts a
 WHERE a.task_id = tasks.id AND a.epoch = tasks.epoch AND tasks.state = 'running'
 """
+_END = "SELECT cause FROM attempts WHERE task_id = ? AND epoch = ? AND ended_at IS NOT NULL"
 _DOCUMENTS = "UPDATE documents SET execution = ?, parameters = ? WHERE task_id = ?"
 
 
@@ -89,7 +92,7 @@ class Attempts:
         async def unit(connection: Session) -> int:
             return await self._take(connection, request, command, by)
 
-        epoch = await self._state.write(unit)
+        epoch = await self._state.write(fenced(by, unit))
         tasks = await self._state.read(lambda session: rows.load_tasks(session, [task_id]))
         assignment = _assignment(tasks.get(task_id), epoch, request)
         if assignment is None:
@@ -216,8 +219,10 @@ class Attempts:
         async def unit(connection: Session) -> Change:
             head = await rows.read_head(connection, task_id)
             command: Command = HandOver(epoch, queue)
-            if machine.step(head, command) == head:
-                return Change(head, head)
+            end = await database.row(connection, _END, (task_id, epoch))
+            if end is not None and _was_handed_over(rows.load_cause(end["cause"])):
+                return Change(head, head)  # the answer was lost; an agent may have it by now
+            machine.step(head, command)
             task = (await rows.load_tasks(connection, [task_id]))[task_id]
             changed = task_edit.handed_over(task, execution or {}, parameters or {})
             documents = (rows.dump(changed.execution), rows.dump(changed.parameters), task_id)
@@ -238,8 +243,7 @@ async def read_ttl(connection: Session, task_id: str, epoch: int) -> float:
     """
     row = await database.row(connection, _TTL, (task_id, epoch))
     if row is None:
-        await rows.read_head(connection, task_id)
-        raise StaleEpoch(f"task {task_id[:8]} has no attempt {epoch}", task_id=task_id, epoch=epoch)
+        raise await _no_attempt(connection, task_id, epoch)
     return float(row["lease_ttl_s"])
 
 
@@ -249,7 +253,7 @@ async def set_environment(
     """Write down what was prepared, in the caller's transaction."""
     values = (rows.dump(report), task_id, epoch)
     if await database.row(connection, _ENVIRONMENT, values) is None:
-        raise StaleEpoch(f"task {task_id[:8]} has no attempt {epoch}", task_id=task_id, epoch=epoch)
+        raise await _no_attempt(connection, task_id, epoch)
 
 
 async def set_receipt(
@@ -257,6 +261,21 @@ async def set_receipt(
 ) -> None:
     """Write down what each stream came to, in the caller's transaction."""
     await connection.execute(_RECEIPT, (rows.dump(codec.to_json(receipt)), task_id, epoch))
+
+
+def _was_handed_over(cause: Cause | None) -> bool:
+    return cause is not None and cause.kind is CauseKind.HANDED_OVER
+
+
+async def _no_attempt(connection: Session, task_id: str, epoch: int) -> StaleEpoch:
+    head = await rows.read_head(connection, task_id)
+    return StaleEpoch(
+        f"task {task_id[:8]} has no attempt {epoch}: it is {head.state} at attempt {head.epoch}",
+        task_id=task_id,
+        epoch=epoch,
+        current_epoch=head.epoch,
+        state=str(head.state),
+    )
 
 
 def _assignment(task: Task | None, epoch: int | None, request: ClaimRequest) -> Assignment | None:

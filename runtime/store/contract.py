@@ -11,6 +11,7 @@ from dray.runtime.causes import Cause
 from dray.runtime.machine import Head
 from dray.runtime.models import ConfigObject, Parameter, Policy, QueueEntry, Task, TaskType
 from dray.runtime.states import Phase, State
+from dray.runtime.tokens import TaskScope
 
 #: What is also answered over the wire has its one home in ``runtime.answers``.
 __all__ = [
@@ -36,10 +37,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class By:
-    """Who did it, and by which request; kept in the audit."""
+    """Who did it, and by which request; kept in the audit.
+
+    Attributes:
+        attempt: the attempt it is written for, by its token: once that is over, the write is
+            refused (see ``store.fencing``).
+    """
 
     who: str
     request_id: str = ""
+    attempt: TaskScope | None = None
 
 
 @dataclass(frozen=True)

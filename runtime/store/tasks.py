@@ -25,13 +25,18 @@ from dray.runtime.store import (
 )
 from dray.runtime.store.contract import By, Change, CloneRequest, Page, TaskEdit, TaskQuery
 from dray.runtime.store.database import Database
+from dray.runtime.store.fencing import fenced
 from dray.runtime.store.results import Results
 from dray.runtime.store.session import Session
 
 _INSERT = """
 INSERT INTO tasks (id, name, project_id, type, state, queue, priority, policy, comment, parent_id,
-    follows_parent, owner, created_at, updated_at)
-VALUES (?, ?, ?, ?, 'draft', '', ?, ?, ?, ?, ?, ?, ?, ?)
+    follows_parent, owner, created_at, updated_at, epoch)
+VALUES (?, ?, ?, ?, 'draft', '', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# A deleted task may be made again; what its old attempts still send must not pass for the new.
+_EPOCH_BEFORE = """
+SELECT COALESCE(MAX(epoch), 0) AS epoch FROM audit WHERE task_id = ? AND event = 'delete'
 """
 _INSERT_DOCUMENTS = """
 INSERT INTO documents (task_id, execution, parameters, configuration, properties, runtime)
@@ -107,7 +112,7 @@ class Tasks:
         async def unit(connection: Session) -> None:
             await self._insert(connection, draft, by, follows_parent and bool(draft.parent_id))
 
-        await self._state.write(unit)
+        await self._state.write(fenced(by, unit))
         return await self.get(draft.id)
 
     async def get(self, task_id: str) -> Task:
@@ -194,7 +199,7 @@ class Tasks:
             ]
             await audit.record(connection, now, "edit", head, head, by, details={"fields": names})
 
-        await self._state.write(unit)
+        await self._state.write(fenced(by, unit))
         return await self.get(task_id)
 
     async def clone(self, task_id: str, request: CloneRequest, by: By) -> Task:
@@ -234,7 +239,7 @@ class Tasks:
             now = self._clock.now()
             return await transitions.apply(connection, now, task_id, command, by, priority=priority)
 
-        change = await self._state.write(unit)
+        change = await self._state.write(fenced(by, unit))
         if change.after.state is State.DRAFT:
             await self._purge()
         return change
@@ -258,7 +263,7 @@ class Tasks:
                 await transitions.apply(connection, now, row["id"], command, by)
             return change
 
-        return await self._state.write(unit)
+        return await self._state.write(fenced(by, unit))
 
     async def delete(self, task_id: str, by: By, *, force: bool = False) -> None:
         """Remove a task with everything it put out; one line of audit stays.
@@ -284,12 +289,14 @@ class Tasks:
             await audit.record(connection, self._clock.now(), "delete", head, head, by)
             database.announce(Change(head, Head(task_id, State.DRAFT)))
 
-        await self._state.write(unit)
+        await self._state.write(fenced(by, unit))
         await self._purge()
 
     async def _insert(self, connection: Session, task: Task, by: By, follows_parent: bool) -> None:
         now = self._clock.now()
         project_id = await projects.ensure(connection, task.project, now)
+        before = await database.rows(connection, _EPOCH_BEFORE, (task.id,))
+        head = Head(task.id, State.DRAFT, epoch=before[0]["epoch"])
         try:
             await connection.execute(
                 _INSERT,
@@ -306,6 +313,7 @@ class Tasks:
                     task.owner,
                     now,
                     now,
+                    head.epoch,
                 ),
             )
         except sqlite3.IntegrityError as exc:
@@ -317,7 +325,6 @@ class Tasks:
         for system, tags in enumerate((task.tags, task.system_tags)):
             for tag in tags:
                 await connection.execute(_ADD_TAG, (task.id, tag, system))
-        head = Head(task.id, State.DRAFT)
         await audit.record(connection, now, "create", head, head, by)
 
     async def _update(self, connection: Session, task: Task, now: float) -> None:
