@@ -23,11 +23,17 @@ Spools travel as *frames*: one JSON header line, then the raw bytes of its chunk
     {"chunks": [{"stream": "stdout", "offset": 0, "n_bytes": 5}], "executing": true}\n
     hello
 
+A console stream may have *gaps*: bytes that were written and not kept, because they came as a
+flood. Offsets count them. The chunk after a gap says how many bytes before its own are missing:
+
+    {"chunks": [{"stream": "stdout", "offset": 900, "n_bytes": 5, "skipped": 895}]}\n
+    after
+
 JSON has no word for a float that is not finite. Records are written and read by Python alone, so
 they use its own: ``NaN``, ``Infinity`` and ``-Infinity``, bare, which ``json.loads`` reads back.
 
-The gateway accepts each byte of a stream once: an overlap is skipped, a gap refused with the
-offset it expects.
+The gateway accepts each byte of a stream once: an overlap is skipped, bytes that are missing
+without a word are refused with the offset it expects.
 """
 
 from __future__ import annotations
@@ -68,17 +74,34 @@ KINDS = frozenset(
 
 #: Content type of a frame.
 FRAME_TYPE = "application/x-dray-frame"
+#: Offsets stay below this, an exbibyte, so that no arithmetic on them leaves 64 bits.
+OFFSET_LIMIT = 1 << 60
 #: A frame's header is small; a longer one is not ours.
 HEADER_LIMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Bytes of one stream that begin at ``offset``."""
+    """Bytes of one stream that begin at ``offset``.
+
+    Attributes:
+        skipped: so many bytes right before ``offset`` were written and not kept.
+    """
 
     stream: str
     offset: int
     data: bytes
+    skipped: int = 0
+
+    @property
+    def begin(self) -> int:
+        """Where it goes on from: the offset of the first byte it says something about."""
+        return self.offset - self.skipped
+
+    @property
+    def end(self) -> int:
+        """Offset of the byte after it."""
+        return self.offset + len(self.data)
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,9 @@ class Frame:
     Attributes:
         executing: the attempt's process has started.
         environment: JSON of ``models.EnvironmentReport``, once it is known.
-        finish: the end: ``{"cause": .., "receipt": {stream: {"n_bytes", "sha256"}}}``.
+        finish: the end: ``{"cause": .., "receipt": {stream: {"n_bytes", "sha256"}}}``; of a
+            stream with gaps also ``missing_bytes`` and ``kept_sha256``, of the bytes that are
+            not missing.
     """
 
     chunks: list[Chunk] = field(default_factory=list[Chunk])
@@ -100,9 +125,7 @@ class Frame:
 def encode_frame(frame: Frame) -> bytes:
     """The bytes of ``frame`` as they travel."""
     header: dict[str, Any] = {
-        "chunks": [
-            {"stream": c.stream, "offset": c.offset, "n_bytes": len(c.data)} for c in frame.chunks
-        ]
+        "chunks": [_entry_of(chunk) for chunk in frame.chunks],
     }
     if frame.executing:
         header["executing"] = True
@@ -134,15 +157,23 @@ def decode_frame(body: bytes) -> Frame:
         raise InvalidInput(f"not a frame: {exc}", field="body") from exc
 
 
+def _entry_of(chunk: Chunk) -> dict[str, Any]:
+    entry = {"stream": chunk.stream, "offset": chunk.offset, "n_bytes": len(chunk.data)}
+    return {**entry, "skipped": chunk.skipped} if chunk.skipped else entry
+
+
 def _cut(entries: list[dict[str, Any]], rest: memoryview) -> Iterator[Chunk]:
     at = 0
     for entry in entries:
         stream, offset, n_bytes = entry["stream"], int(entry["offset"]), int(entry["n_bytes"])
         if stream not in STREAMS:
             raise ValueError(f"stream {stream!r} is none of {', '.join(STREAMS)}")
-        if offset < 0 or n_bytes < 0 or at + n_bytes > len(rest):
+        if not 0 <= offset < OFFSET_LIMIT or n_bytes < 0 or at + n_bytes > len(rest):
             raise ValueError(f"chunk of {n_bytes} bytes at {offset} does not fit the body")
-        yield Chunk(stream, offset, bytes(rest[at : at + n_bytes]))
+        skipped = int(entry.get("skipped", 0))
+        if not 0 <= skipped <= offset or (skipped and stream not in CONSOLE_STREAMS):
+            raise ValueError(f"{skipped} bytes of {stream} before {offset} cannot be skipped")
+        yield Chunk(stream, offset, bytes(rest[at : at + n_bytes]), skipped)
         at += n_bytes
     if at != len(rest):
         raise ValueError(f"{len(rest) - at} bytes belong to no chunk")

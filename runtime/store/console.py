@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import os
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 from dray.runtime.errors import NotFound
+from dray.runtime.models import Gap
 from dray.runtime.paths import HomePaths
 from dray.runtime.store.contract import ConsolePage, ConsolePiece, RawConsole
 from dray.runtime.store.database import Database
@@ -18,6 +20,10 @@ from dray.runtime.store.session import Session
 PIECE_BYTES = 1 << 16
 _PIECES_LIMIT = 1000
 _READ_BYTES = 1 << 20
+#: Gaps that are told one by one; their bytes are always counted in full.
+_GAPS_LIMIT = 100
+#: Rows looked at for them: gaps for want of room come one a frame and are told as one.
+_GAP_ROWS_LIMIT = 10_000
 
 _AFTER = """
 SELECT * FROM console WHERE task_id = ? AND seq > ? AND (? IS NULL OR stream = ?)
@@ -28,9 +34,37 @@ SELECT * FROM console WHERE task_id = ? AND seq > ? AND (? IS NULL OR stream = ?
 ORDER BY seq DESC LIMIT ?
 """
 _ADD = """
-INSERT INTO console (task_id, epoch, stream, offset, n_bytes, at) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO console (task_id, epoch, stream, offset, n_bytes, at, missing, position)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
-_STORED = "SELECT n_bytes FROM offsets WHERE task_id = ? AND epoch = ? AND stream = ?"
+_STORED = """
+SELECT n_bytes - n_missing AS n_bytes FROM offsets
+WHERE task_id = ? AND epoch = ? AND stream = ?
+"""
+_GAPS = """
+SELECT offset - missing AS offset, missing FROM console
+WHERE task_id = ? AND epoch = ? AND stream = ? AND missing > 0 ORDER BY console.offset LIMIT ?
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """New bytes of a console stream, perhaps after some that are missing.
+
+    Attributes:
+        offset: of the first byte of ``data`` in the stream.
+        missing: bytes right before it that were written and are not stored.
+    """
+
+    stream: str
+    offset: int
+    data: bytes
+    missing: int = 0
+
+    def without_bytes(self) -> Run:
+        """The same, of which nothing is stored."""
+        n_bytes = len(self.data)
+        return Run(self.stream, self.offset + n_bytes, b"", self.missing + n_bytes)
 
 
 class Console:
@@ -70,7 +104,7 @@ class Console:
         return ConsolePage(pieces, chosen[-1]["seq"] if chosen else after)
 
     async def raw(self, task_id: str, epoch: int, stream: str) -> RawConsole:
-        """One stream as a file.
+        """What is stored of one stream, as a file; gaps take no room in it.
 
         Raises:
             NotFound: nothing of it has arrived.
@@ -81,21 +115,32 @@ class Console:
             raise NotFound(f"attempt {epoch} of task {task_id[:8]} has no {stream}", stream=stream)
         return RawConsole(str(path), row["n_bytes"])
 
-    def append(self, task_id: str, epoch: int, stream: str, offset: int, data: bytes) -> None:
-        """Write bytes to a stream's file and wait for the disk; blocks.
+    async def gaps(self, task_id: str, epoch: int, stream: str) -> list[Gap]:
+        """The first of what was written to a stream and is not stored, by offset."""
+        wanted = (task_id, epoch, stream, _GAP_ROWS_LIMIT)
+        gaps: list[Gap] = []
+        for row in await self._results.rows(_GAPS, wanted):
+            gap = Gap(row["offset"], row["missing"])
+            if gaps and gaps[-1].offset + gaps[-1].n_bytes == gap.offset:
+                gaps[-1] = Gap(gaps[-1].offset, gaps[-1].n_bytes + gap.n_bytes)
+            elif len(gaps) == _GAPS_LIMIT:
+                break
+            else:
+                gaps.append(gap)
+        return gaps
+
+    def append(self, task_id: str, epoch: int, stream: str, position: int, data: bytes) -> None:
+        """Write bytes to a place of a stream's file and wait for the disk; blocks.
 
         Writing the same bytes again, after a crash before their offset was kept, is harmless.
         """
         path = self._home.console_stream(task_id, epoch, stream)
-        is_new = not path.exists()
-        if is_new:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor, is_new = _open(path)
         try:
             view = memoryview(data)
             while view:
-                n_written = os.pwrite(descriptor, view, offset)
-                view, offset = view[n_written:], offset + n_written
+                n_written = os.pwrite(descriptor, view, position)
+                view, position = view[n_written:], position + n_written
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
@@ -103,7 +148,7 @@ class Console:
             sync_folder(path.parent)
 
     def digest(self, task_id: str, epoch: int, stream: str, n_bytes: int) -> str:
-        """The sha256 of the first ``n_bytes`` bytes of a stream; blocks."""
+        """The sha256 of the first ``n_bytes`` stored bytes of a stream; blocks."""
         digest = hashlib.sha256()
         path = self._home.console_stream(task_id, epoch, stream)
         if n_bytes:
@@ -134,31 +179,42 @@ class Console:
                 offset=row["offset"],
                 at=row["at"],
                 text=_read_text(
-                    self._home.console_stream(row["task_id"], row["epoch"], row["stream"]),
-                    row["offset"],
-                    row["n_bytes"],
+                    self._home.console_stream(row["task_id"], row["epoch"], row["stream"]), row
                 ),
+                missing=row["missing"],
             )
             for row in found
         ]
 
 
 async def index(
-    connection: Session,
-    task_id: str,
-    epoch: int,
-    stream: str,
-    offset: int,
-    n_bytes: int,
-    now: float,
+    connection: Session, task_id: str, epoch: int, run: Run, position: int, now: float
 ) -> None:
-    """Write down that bytes arrived, in the transaction that moves the stream's offset."""
-    end = offset + n_bytes
+    """Write down that bytes arrived, in the transaction that moves the stream's offset.
+
+    Args:
+        connection: of that transaction.
+        task_id: whole id.
+        epoch: of the attempt.
+        run: what arrived.
+        position: of its bytes in the stream's file.
+        now: when.
+    """
+    n_bytes = len(run.data)
     await connection.executemany(
         _ADD,
         [
-            (task_id, epoch, stream, start, min(PIECE_BYTES, end - start), now)
-            for start in range(offset, end, PIECE_BYTES)
+            (
+                task_id,
+                epoch,
+                run.stream,
+                run.offset + at,
+                min(PIECE_BYTES, n_bytes - at),
+                now,
+                run.missing if at == 0 else 0,
+                position + at,
+            )
+            for at in range(0, max(n_bytes, 1), PIECE_BYTES)
         ],
     )
 
@@ -183,20 +239,34 @@ def _within(found: list[sqlite3.Row], budget: int) -> list[sqlite3.Row]:
     return chosen
 
 
-def _read_text(path: Path, offset: int, n_bytes: int) -> str:
+def _open(path: Path) -> tuple[int, bool]:
+    """A descriptor of a file to write to, and whether the file was made for it."""
+    flags = os.O_WRONLY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags), False
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(path, flags | os.O_CREAT, 0o600), True
+
+
+def _read_text(path: Path, row: sqlite3.Row) -> str:
     """The characters that *end* in a piece.
 
     A character that the piece's end cuts is left to the next piece, so that following a
     stream never shows half of one.
     """
-    start = max(0, offset - 3)
+    n_bytes, position = row["n_bytes"], row["position"]
+    position = row["offset"] if position is None else position
+    if n_bytes == 0:
+        return ""
+    start = max(0, position - 3) if row["missing"] == 0 else position
     try:
         with path.open("rb") as file:
             file.seek(start)
-            data = file.read(offset - start + n_bytes)
+            data = file.read(position - start + n_bytes)
     except FileNotFoundError:  # the outputs were deleted meanwhile
         return ""
-    lead = data[: offset - start]
+    lead = data[: position - start]
     begin = len(lead) - _n_cut(lead)
     return data[begin : len(data) - _n_cut(data)].decode("utf-8", "replace")
 

@@ -11,6 +11,7 @@ from dray.runtime.causes import Cause
 from dray.runtime.errors import InvalidInput, OffsetMismatch
 from dray.runtime.models import EnvironmentReport, StreamReceipt
 from dray.runtime.records import CONSOLE_STREAMS, RECORDS, STREAMS, Chunk
+from dray.runtime.store.console import Run
 from dray.runtime.store.contract import By
 from dray.runtime.store.record_lines import Parsed, parse
 
@@ -22,11 +23,31 @@ _SMALL_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Accepted:
-    """How far one stream has come."""
+    """How far one stream has come.
+
+    Attributes:
+        n_missing: of the ``n_bytes``, how many are not stored.
+    """
 
     n_bytes: int = 0
     tail: bytes = b""
     n_malformed: int = 0
+    n_missing: int = 0
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What a shipper says of a stream at its end.
+
+    Attributes:
+        sha256: of all ``n_bytes`` that were written.
+        kept_sha256: of those that are not missing.
+    """
+
+    n_bytes: int
+    sha256: str
+    missing_bytes: int
+    kept_sha256: str
 
 
 @dataclass(frozen=True)
@@ -34,66 +55,104 @@ class End:
     """What a frame's ``finish`` says."""
 
     cause: Cause
-    receipt: dict[str, StreamReceipt]
+    receipt: dict[str, Claimed]
 
 
 @dataclass
 class Incoming:
-    """A frame as it is being accepted."""
+    """A frame as it is being accepted.
+
+    Attributes:
+        records: bytes of records that are new.
+        runs: console bytes that are new, and what is missing before them.
+    """
 
     task_id: str
     epoch: int
     by: By
     accepted: dict[str, Accepted]
-    fresh: dict[str, bytes]
+    records: bytes = b""
+    runs: list[Run] = field(default_factory=list[Run])
     parsed: Parsed = field(default_factory=Parsed)
     tail: bytes = b""
 
     def moved(self) -> dict[str, Accepted]:
         """How far each stream has come with this frame."""
         after = dict(self.accepted)
-        for stream, data in self.fresh.items():
-            old = after.get(stream, Accepted())
-            is_records = stream == RECORDS
-            after[stream] = Accepted(
-                n_bytes=old.n_bytes + len(data),
-                tail=self.tail if is_records else b"",
-                n_malformed=old.n_malformed + (self.parsed.n_malformed if is_records else 0),
+        if self.records:
+            old = after.get(RECORDS, Accepted())
+            n_malformed = old.n_malformed + self.parsed.n_malformed
+            after[RECORDS] = Accepted(old.n_bytes + len(self.records), self.tail, n_malformed)
+        for run in self.runs:
+            old = after.get(run.stream, Accepted())
+            after[run.stream] = Accepted(
+                run.offset + len(run.data), n_missing=old.n_missing + run.missing
             )
         return after
 
+    def placed(self) -> list[tuple[Run, int]]:
+        """Each run with the position of its bytes in the stream's file, which has no holes."""
+        ends = {name: old.n_bytes - old.n_missing for name, old in self.accepted.items()}
+        placed: list[tuple[Run, int]] = []
+        for run in self.runs:
+            position = ends.get(run.stream, 0)
+            placed.append((run, position))
+            ends[run.stream] = position + len(run.data)
+        return placed
+
+    def is_new(self) -> bool:
+        """Whether it says anything that was not accepted before."""
+        return bool(self.records or self.runs)
+
     def n_console_bytes(self) -> int:
-        """Console bytes that are new."""
-        return sum(len(self.fresh.get(stream, b"")) for stream in CONSOLE_STREAMS)
+        """How far the console has moved on."""
+        return sum(len(run.data) + run.missing for run in self.runs)
 
 
-def fresh_bytes(chunks: list[Chunk], accepted: dict[str, Accepted]) -> dict[str, bytes]:
-    """The bytes of each stream that were not accepted before.
+def incoming_of(
+    task_id: str, epoch: int, by: By, accepted: dict[str, Accepted], chunks: list[Chunk]
+) -> Incoming:
+    """What in ``chunks`` was not accepted before.
 
     Raises:
         OffsetMismatch: bytes are missing before a chunk.
     """
-    fresh: dict[str, bytearray] = {}
+    reached = {stream: accepted.get(stream, Accepted()).n_bytes for stream in STREAMS}
+    fresh: dict[str, list[tuple[int, int, bytearray]]] = {stream: [] for stream in STREAMS}
     for chunk in chunks:
-        expected = accepted.get(chunk.stream, Accepted()).n_bytes
-        expected += len(fresh.get(chunk.stream, b""))
-        if chunk.offset > expected:
+        expected = reached[chunk.stream]
+        if chunk.begin > expected:
             raise OffsetMismatch(
-                f"{chunk.stream} goes on at byte {expected}, the frame at {chunk.offset}",
+                f"{chunk.stream} goes on at byte {expected}, the frame at {chunk.begin}",
                 stream=chunk.stream,
-                offset=chunk.offset,
+                offset=chunk.begin,
                 expected=offsets(accepted),
             )
-        new = chunk.data[expected - chunk.offset :]
-        if new:
-            fresh.setdefault(chunk.stream, bytearray()).extend(new)
-    return {stream: bytes(data) for stream, data in fresh.items()}
+        if chunk.end <= expected:
+            continue
+        missing, runs = max(0, chunk.offset - expected), fresh[chunk.stream]
+        if missing or not runs:
+            runs.append((expected + missing, missing, bytearray()))
+        runs[-1][2].extend(chunk.data[max(0, expected - chunk.offset) :])
+        reached[chunk.stream] = chunk.end
+    return Incoming(
+        task_id,
+        epoch,
+        by,
+        accepted,
+        b"".join(bytes(data) for _, _, data in fresh[RECORDS]),
+        [
+            Run(stream, offset, bytes(data), missing)
+            for stream in CONSOLE_STREAMS
+            for offset, missing, data in fresh[stream]
+        ],
+    )
 
 
 async def read_records(incoming: Incoming) -> None:
     """Parse the whole lines; the beginning of the next one is kept as the tail."""
-    data = incoming.fresh.get(RECORDS)
-    if data is None:
+    data = incoming.records
+    if not data:
         return
     old = incoming.accepted.get(RECORDS, Accepted())
     text = old.tail + data
@@ -122,7 +181,12 @@ def read_end(finish: dict[str, Any] | None) -> End | None:
     try:
         claimed = cast("dict[str, dict[str, Any]]", finish.get("receipt") or {})
         receipt = {
-            stream: StreamReceipt(int(value["n_bytes"]), str(value["sha256"]))
+            stream: Claimed(
+                int(value["n_bytes"]),
+                str(value["sha256"]),
+                int(value.get("missing_bytes", 0)),
+                str(value.get("kept_sha256", value["sha256"])),
+            )
             for stream, value in claimed.items()
             if stream in STREAMS
         }

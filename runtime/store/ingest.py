@@ -8,6 +8,7 @@ A crash in between leaves the offsets behind, so the shipper sends again what is
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 from dataclasses import dataclass
 
@@ -24,23 +25,28 @@ from dray.runtime.store.contract import By, Change, FrameReply
 from dray.runtime.store.database import Database
 from dray.runtime.store.incoming import (
     Accepted,
+    Claimed,
     End,
     Incoming,
     end_details,
-    fresh_bytes,
+    incoming_of,
     offsets,
     read_end,
     read_environment,
     read_records,
 )
+from dray.runtime.store.reserve import Level, Reserve
 from dray.runtime.store.session import Session
 from dray.runtime.store.task_locks import TaskLocks
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _STREAMS = "SELECT * FROM offsets WHERE task_id = ? AND epoch = ?"
 _MOVE = """
-INSERT INTO offsets (task_id, epoch, stream, n_bytes, tail, n_malformed) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO offsets (task_id, epoch, stream, n_bytes, tail, n_malformed, n_missing)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (task_id, epoch, stream) DO UPDATE
-SET n_bytes = excluded.n_bytes, tail = excluded.tail, n_malformed = excluded.n_malformed
+SET n_bytes = excluded.n_bytes, tail = excluded.tail, n_malformed = excluded.n_malformed,
+    n_missing = excluded.n_missing
 """
 _ATTEMPT = "SELECT ended_at, cause, lease_ttl_s FROM attempts WHERE task_id = ? AND epoch = ?"
 _FIRST_OUTPUT = """
@@ -62,13 +68,20 @@ class Ingest:
     """The way in for everything an attempt puts out."""
 
     def __init__(
-        self, state: Database, results: Database, console: Console, clock: Clock, locks: TaskLocks
+        self,
+        state: Database,
+        results: Database,
+        console: Console,
+        clock: Clock,
+        locks: TaskLocks,
+        reserve: Reserve | None = None,
     ) -> None:
         self._state = state
         self._results = results
         self._console = console
         self._clock = clock
         self._locks = locks
+        self._reserve = reserve
         self._audit = Audit(state)
 
     async def accept(self, task_id: str, epoch: int, frame: Frame, by: By) -> FrameReply:
@@ -90,7 +103,7 @@ class Ingest:
             accepted = await self._accepted(task_id, epoch)
             if end is not None and (reply := await self._again(task_id, epoch, end, accepted)):
                 return reply
-            incoming = Incoming(task_id, epoch, by, accepted, fresh_bytes(frame.chunks, accepted))
+            incoming = incoming_of(task_id, epoch, by, accepted, frame.chunks)
             await read_records(incoming)
             renewed = await self._renew(incoming, environment, executing=frame.executing)
             await self._write(incoming)
@@ -103,7 +116,9 @@ class Ingest:
     async def _accepted(self, task_id: str, epoch: int) -> dict[str, Accepted]:
         found = await self._results.rows(_STREAMS, (task_id, epoch))
         return {
-            row["stream"]: Accepted(row["n_bytes"], row["tail"], row["n_malformed"])
+            row["stream"]: Accepted(
+                row["n_bytes"], row["tail"], row["n_malformed"], row["n_missing"]
+            )
             for row in found
         }
 
@@ -119,7 +134,7 @@ class Ingest:
         head, row = await self._state.read(look)
         if row is None or row["ended_at"] is None or rows.load_cause(row["cause"]) != end.cause:
             return None
-        incoming = Incoming(task_id, epoch, By(""), accepted, {})
+        incoming = Incoming(task_id, epoch, By(""), accepted)
         return _reply(incoming, Change(head, head), row["lease_ttl_s"])
 
     async def _renew(
@@ -137,7 +152,7 @@ class Ingest:
             if executing:
                 begin = BeginExecuting(epoch)
                 after = (await transitions.apply(connection, now, task_id, begin, by)).after
-            if incoming.fresh.get(records.STDOUT) or incoming.fresh.get(records.STDERR):
+            if any(run.stream in (records.STDOUT, records.STDERR) for run in incoming.runs):
                 await connection.execute(_FIRST_OUTPUT, (now, task_id, epoch))
             if environment is not None:
                 await attempts.set_environment(connection, task_id, epoch, environment)
@@ -148,32 +163,38 @@ class Ingest:
 
     async def _write(self, incoming: Incoming) -> None:
         """Console bytes to files, then results, index and offsets in one transaction."""
-        if not incoming.fresh:
+        if not incoming.is_new():
             return
         task_id, epoch, now = incoming.task_id, incoming.epoch, self._clock.now()
-        pieces = [
-            (stream, incoming.accepted.get(stream, Accepted()).n_bytes, incoming.fresh[stream])
-            for stream in CONSOLE_STREAMS
-            if stream in incoming.fresh
-        ]
-        if pieces:
-            await asyncio.to_thread(self._append, task_id, epoch, pieces)
+        if incoming.runs:
+            await self._keep_console(incoming)
         moved = incoming.moved()
 
         async def unit(connection: Session) -> None:
-            for stream, offset, data in pieces:
-                await console.index(connection, task_id, epoch, stream, offset, len(data), now)
+            for run, position in incoming.placed():
+                await console.index(connection, task_id, epoch, run, position, now)
             await results.write_batch(connection, task_id, epoch, incoming.parsed.batch)
-            for stream in incoming.fresh:
-                after = moved[stream]
-                await connection.execute(
-                    _MOVE,
-                    (task_id, epoch, stream, after.n_bytes, after.tail, after.n_malformed),
-                )
+            for stream, after in moved.items():
+                if after is not incoming.accepted.get(stream):
+                    how_far = (after.n_bytes, after.tail, after.n_malformed, after.n_missing)
+                    await connection.execute(_MOVE, (task_id, epoch, stream, *how_far))
 
         await self._results.write(unit)
         if incoming.parsed.n_malformed:
             await self._note_malformed(incoming)
+
+    async def _keep_console(self, incoming: Incoming) -> None:
+        """Write the console's bytes, or make them a gap where the disk has no room to spare."""
+        has_room = self._reserve is None or self._reserve.level() < Level.NO_CONSOLE
+        if has_room:
+            try:
+                await asyncio.to_thread(self._append, incoming)
+            except OSError as exc:
+                if exc.errno not in _NO_ROOM:
+                    raise
+                has_room = False
+        if not has_room:
+            incoming.runs = [run.without_bytes() for run in incoming.runs]
 
     async def _note_malformed(self, incoming: Incoming) -> None:
         head = await self._state.read(lambda session: rows.read_head(session, incoming.task_id))
@@ -187,7 +208,10 @@ class Ingest:
     async def _finish(self, incoming: Incoming, end: End) -> Change:
         task_id, epoch = incoming.task_id, incoming.epoch
         moved = incoming.moved()
-        receipt = await asyncio.to_thread(self._compare, task_id, epoch, end.receipt, moved)
+        receipt = {
+            stream: await self._compare(incoming, stream, said, moved.get(stream, Accepted()))
+            for stream, said in end.receipt.items()
+        }
         details = end_details(receipt, moved)
 
         async def unit(connection: Session) -> Change:
@@ -200,26 +224,24 @@ class Ingest:
 
         return await self._state.write(unit)
 
-    def _append(self, task_id: str, epoch: int, pieces: list[tuple[str, int, bytes]]) -> None:
-        for stream, offset, data in pieces:
-            self._console.append(task_id, epoch, stream, offset, data)
+    def _append(self, incoming: Incoming) -> None:
+        for run, position in incoming.placed():
+            if run.data:
+                self._console.append(
+                    incoming.task_id, incoming.epoch, run.stream, position, run.data
+                )
 
-    def _compare(
-        self,
-        task_id: str,
-        epoch: int,
-        claimed: dict[str, StreamReceipt],
-        moved: dict[str, Accepted],
-    ) -> dict[str, StreamReceipt]:
+    async def _compare(
+        self, incoming: Incoming, stream: str, said: Claimed, has: Accepted
+    ) -> StreamReceipt:
         """What was written against what is stored; records are judged by their length alone."""
-        compared: dict[str, StreamReceipt] = {}
-        for stream, said in claimed.items():
-            stored = moved.get(stream, Accepted()).n_bytes
-            exact = stored == said.n_bytes
-            if exact and stream in CONSOLE_STREAMS:
-                exact = self._console.digest(task_id, epoch, stream, stored) == said.sha256
-            compared[stream] = StreamReceipt(said.n_bytes, said.sha256, stored, exact)
-        return compared
+        of, stored_bytes = (incoming.task_id, incoming.epoch, stream), has.n_bytes - has.n_missing
+        exact = (has.n_bytes, has.n_missing) == (said.n_bytes, said.missing_bytes)
+        if exact and stream in CONSOLE_STREAMS:
+            digest = await asyncio.to_thread(self._console.digest, *of, stored_bytes)
+            exact = digest == said.kept_sha256
+        gaps = await self._console.gaps(*of) if has.n_missing else []
+        return StreamReceipt(said.n_bytes, said.sha256, stored_bytes, exact, has.n_missing, gaps)
 
 
 def _reply(incoming: Incoming, change: Change, ttl_s: float) -> FrameReply:

@@ -67,7 +67,7 @@ class Store:
         self.fencing = Fencing(state, clock)
         self.blobs = Blobs(home.blobs, reserve)
         self.idempotency = Idempotency(state, clock)
-        self.ingest = Ingest(state, results, self.console, clock, locks)
+        self.ingest = Ingest(state, results, self.console, clock, locks, reserve)
 
     @classmethod
     async def open(cls, home: HomePaths, clock: Clock, limits: Limits | None = None) -> Store:
