@@ -58,6 +58,7 @@ class Ballast:
         except OSError as exc:
             _log.warning("%s cannot be given up: %s", self._path, exc)
             return False
+        self._reserve.look_again()
         _log.warning("the disk of %s is full: its ballast is given up", self._path.parent)
         return True
 

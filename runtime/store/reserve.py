@@ -81,6 +81,10 @@ class Reserve:
             self._looked_at = now
         return self._free_bytes
 
+    def look_again(self) -> None:
+        """Forget the last look: the disk has just changed."""
+        self._looked_at = None
+
     def level(self) -> Level:
         """What the free space allows now."""
         free = self.free_bytes()
