@@ -203,6 +203,18 @@ class GatewayActor:
         others = await asyncio.gather(*(_component(name, a) for name, a in actors.items()))
         return [own, *others]
 
+    async def drain_agent(self, name: str, reason: str) -> bool:
+        """Give an agent no more work (``api.Orchestrator``)."""
+        return bool(await handles.scheduler().drain_agent.remote(name, reason))
+
+    async def resume_agent(self, name: str) -> bool:
+        """Give a drained agent work again (``api.Orchestrator``)."""
+        return bool(await handles.scheduler().resume_agent.remote(name))
+
+    async def stop_agent(self, name: str, by: str) -> bool:
+        """End an agent, what it runs goes back to its queue (``api.Orchestrator``)."""
+        return bool(await handles.scheduler().stop_agent.remote(name, by))
+
     async def _run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tell_queues, name="tell queues")

@@ -45,6 +45,22 @@ class AdminCalls:
         """One agent and what it runs."""
         return from_json(AgentRecord, self._http.call("GET", f"/agents/{quoted(name)}"))
 
+    def drain_agent(self, name: str, reason: str) -> AgentRecord:
+        """Give an agent no more work; what it holds stays held."""
+        return self._of_agent(name, "drain", {"reason": reason})
+
+    def resume_agent(self, name: str) -> AgentRecord:
+        """Give a drained agent work again."""
+        return self._of_agent(name, "resume")
+
+    def stop_agent(self, name: str) -> AgentRecord:
+        """End an agent; what it runs is stopped and goes back to its queue."""
+        return self._of_agent(name, "stop")
+
+    def _of_agent(self, name: str, verb: str, body: Any = None) -> AgentRecord:
+        path = f"/agents/{quoted(name)}/{verb}"
+        return from_json(AgentRecord, self._http.call("POST", path, body=body))
+
     def create_project(self, name: str, *, description: str = "") -> Project:
         """A new project; names nest by ``/``."""
         body = {"name": name, "description": description}

@@ -21,13 +21,13 @@ async def list_agents(context: Ctx) -> Page[AgentRecord]:
     return whole(await context.store.agents.list())
 
 
-@router.get("/{name}", dependencies=[auth.READS])
+@router.get("/{name:path}", dependencies=[auth.READS])
 async def get_agent(context: Ctx, name: str) -> AgentRecord:
     """One agent by its name."""
     return await context.store.agents.get(name)
 
 
-@router.post("/{name}/drain")
+@router.post("/{name:path}/drain")
 async def drain_agent(
     body: bodies.DrainBody, context: Ctx, name: str, by: auth.Admin
 ) -> AgentRecord:
@@ -37,7 +37,7 @@ async def drain_agent(
     return await _agent(context, name, found=found)
 
 
-@router.post("/{name}/resume")
+@router.post("/{name:path}/resume")
 async def resume_agent(context: Ctx, name: str, by: auth.Admin) -> AgentRecord:
     """Give a drained agent work again."""
     _ = by
@@ -45,7 +45,7 @@ async def resume_agent(context: Ctx, name: str, by: auth.Admin) -> AgentRecord:
     return await _agent(context, name, found=found)
 
 
-@router.post("/{name}/stop")
+@router.post("/{name:path}/stop")
 async def stop_agent(context: Ctx, name: str, by: auth.Admin) -> AgentRecord:
     """End an agent and free what it holds; what it runs is stopped and goes back to its queue."""
     found = await context.orchestrator.stop_agent(name, by.who)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 app = group("Agents: who runs tasks, and what on.")
 
+AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent.")]
+
 
 @verb(app, "list")
 def list_(session: Session) -> None:
@@ -40,15 +42,13 @@ def list_(session: Session) -> None:
 
 
 @verb(app, "show")
-def show(
-    session: Session,
-    name: Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent.")],
-) -> None:
+def show(session: Session, name: AgentArgument) -> None:
     """Show one agent and what it runs."""
     agent = session.client.get_agent(name)
     facts = Facts()
     facts.add("agent", agent.name)
     facts.add("state", agent.state)
+    facts.add("reason", agent.reason)
     facts.add("kind", agent.kind)
     facts.add("holds", agent.resources.label())
     facts.add("queues", _queues(agent))
@@ -58,6 +58,31 @@ def show(
     facts.add("last seen", words.moment(agent.last_seen_at))
     facts.add("runs", ", ".join(agent.task_ids))
     session.out.facts(agent, facts)
+
+
+@verb(app, "drain")
+def drain(
+    session: Session,
+    name: AgentArgument,
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it.")] = "by hand",
+) -> None:
+    """Give an agent no more work. What it runs ends by itself, what it holds stays held."""
+    agent = session.client.drain_agent(name, reason)
+    session.out.answer(
+        agent, f"{name} is drained; give it work again with: dray agent resume {name}"
+    )
+
+
+@verb(app, "resume")
+def resume(session: Session, name: AgentArgument) -> None:
+    """Give a drained agent work again."""
+    session.out.answer(session.client.resume_agent(name), f"{name} takes work again")
+
+
+@verb(app, "stop")
+def stop(session: Session, name: AgentArgument) -> None:
+    """End an agent and free what it holds. What it runs goes back to its queue."""
+    session.out.answer(session.client.stop_agent(name), f"{name} is being stopped")
 
 
 def _queues(agent: AgentRecord) -> str:
