@@ -43,6 +43,7 @@ class ChildProcess:
         steps: which signals the supervisor sent to how many processes of the tree.
         tree_gone: set when nothing of its tree is left.
         stuck_pids: processes that outlived KILL (they hang in the kernel); usually empty.
+        fenced: whether its keeper killed it because ``fence`` was not called in time.
     """
 
     def __init__(self, on_output: Callable[[str, bytes], None] | None) -> None:
@@ -51,6 +52,7 @@ class ChildProcess:
         self.steps: list[str] = []
         self.tree_gone = asyncio.Event()
         self.stuck_pids: list[int] = []
+        self.fenced = False
         loop = asyncio.get_running_loop()
         self._started: asyncio.Future[int] = loop.create_future()
         self._over: asyncio.Future[ExitStatus] = loop.create_future()
@@ -75,7 +77,7 @@ class ChildProcess:
         return status
 
     async def stop(self, grace_s: float, first_signal: int = signals.SIGINT) -> list[str]:
-        """End the whole tree: ``first_signal``, then TERM, then KILL, ``grace_s`` apart.
+        """End the whole tree: ``first_signal``, ``grace_s``, TERM, at most a second, KILL.
 
         Returns when nothing of the tree is left, or when KILL did not help (``stuck_pids``).
         Called again meanwhile, it only shortens the grace. Safe to cancel: the ladder goes on.
@@ -138,6 +140,8 @@ class ChildProcess:
             self._keeper = None
         elif event == "step":
             self.steps.append(in_words(signals.Signals(facts["signal"]).name, len(facts["pids"])))
+        elif event == "fenced":
+            self.fenced = True
         elif event == "exited":
             self.status = ExitStatus(**facts)
             self._advance()

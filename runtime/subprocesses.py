@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal as signals
 import socket
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dray.runtime.children import ChildProcess, ExitStatus, in_words
+from dray.runtime.cgroups import Cgroup
+from dray.runtime.children import ChildProcess, ExitStatus
 from dray.runtime.errors import DrayError
 from dray.runtime.keepers import KeeperLink
 
-if TYPE_CHECKING:
-    import psutil
+__all__ = ["ChildProcess", "ExitStatus", "Supervisor"]
 
-__all__ = ["ChildProcess", "ExitStatus", "Supervisor", "stop_tree"]
-
-_SCRIPT = Path(__file__).with_name("supervisor.py")
+#: Where ``dray`` is imported from; the helper knows no other package.
+_ROOT = Path(__file__).parents[2]
+_HELPER = (
+    f"import sys; sys.path.append({str(_ROOT)!r}); "
+    "from dray.runtime.supervisor import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
 #: Keepers kept for later children: forking one costs 2 ms, having one 2 MiB.
 _MAX_IDLE_KEEPERS = 2
-#: How long ``stop_tree`` waits for processes that got KILL before it gives up on them.
-_KILL_WAIT_S = 5.0
 
 
 class Supervisor:
@@ -67,6 +66,7 @@ class Supervisor:
         env: Mapping[str, str] | None = None,
         on_output: Callable[[str, bytes], None] | None = None,
         niceness: int = 0,
+        cgroup: Cgroup | None = None,
     ) -> ChildProcess:
         """Start a child in its own session, with no input; returns once it runs.
 
@@ -77,6 +77,7 @@ class Supervisor:
             on_output: called with ``"stdout"`` or ``"stderr"`` and some bytes, in order for each
                 of the two; must not block. What it raises comes out of ``ChildProcess.wait``.
             niceness: of the child; not lowered where the system does not allow it.
+            cgroup: where it and all below it run, if the system lets it go there.
 
         Raises:
             OSError: it cannot be started, the class ``subprocess.Popen`` would raise.
@@ -87,6 +88,8 @@ class Supervisor:
             "cwd": os.fspath(cwd or os.getcwd()),
             "env": dict(os.environ if env is None else env),
             "niceness": niceness,
+            "cgroups": cgroup.procs_files if cgroup is not None else [],
+            "kill_file": cgroup.kill_file if cgroup is not None else "",
         }
         child = ChildProcess(on_output)
         try:
@@ -209,7 +212,7 @@ class _Helper:
         if not hello:
             await helper.close()
             raise DrayError(
-                f"{_SCRIPT} ended while it started; the error output of this process says why"
+                "the supervisor ended while it started; the error output of this process says why"
             )
         return helper
 
@@ -241,74 +244,9 @@ class _Helper:
 def _launch(control_fd: int) -> subprocess.Popen[bytes]:
     """Start the helper process, in its own session so that no Ctrl-C reaches it."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_SCRIPT), str(control_fd), str(os.getpid())],
+        [sys.executable, "-I", "-S", "-c", _HELPER, str(control_fd), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[control_fd],
         start_new_session=True,
     )
-
-
-def stop_tree(pid: int, grace_s: float, *, first_signal: int = signals.SIGINT) -> list[str]:
-    """End a process that was not started here, and all below it; blocks until they ended.
-
-    ``first_signal``, then TERM, then KILL, ``grace_s`` apart; Windows has but the last. What had
-    detached itself from the process before is not found: that takes a ``Supervisor``.
-
-    Returns:
-        Which signals went to how many processes; empty when there was nothing to end.
-    """
-    import psutil
-
-    rungs = [int(first_signal), int(signals.SIGTERM)] if os.name == "posix" else []
-    steps: list[str] = []
-    tree: set[psutil.Process] = {psutil.Process(pid)} if psutil.pid_exists(pid) else set()
-    for number in [*dict.fromkeys(rungs), None]:
-        tree = _alive_below(tree)
-        if not tree:
-            break
-        for process in tree:
-            _send(process, number)
-        name = signals.Signals(number).name if number else "SIGKILL"
-        steps.append(in_words(name, len(tree)))
-        psutil.wait_procs(tree, timeout=grace_s if number else _KILL_WAIT_S)
-    return steps
-
-
-def _alive_below(roots: set[psutil.Process]) -> set[psutil.Process]:
-    """Those of ``roots`` that still run, and everything below them."""
-    import psutil
-
-    children: dict[int, list[psutil.Process]] = defaultdict(list)
-    for process in psutil.process_iter(["ppid"]):
-        children[process.info["ppid"]].append(process)
-    alive: set[psutil.Process] = set()
-    todo = list(roots)
-    while todo:
-        process = todo.pop()
-        if process not in alive and _is_running(process):
-            alive.add(process)
-            todo += children[process.pid]
-    return alive
-
-
-def _is_running(process: psutil.Process) -> bool:
-    import psutil
-
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _send(process: psutil.Process, number: int | None) -> None:
-    """Signal one process, or kill it when ``number`` is None."""
-    import psutil
-
-    try:
-        if number is None:
-            process.kill()
-        else:
-            process.send_signal(number)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return  # ended meanwhile; or not ours to end, which the caller sees as it stays

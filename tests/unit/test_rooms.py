@@ -43,7 +43,6 @@ class Rule:
 RULES = (
     Rule("runtime", RUNTIME),
     Rule("runtime/hardware.py", RUNTIME, lazily=("psutil", "pynvml")),
-    Rule("runtime/subprocesses.py", RUNTIME, lazily=("psutil",)),
     Rule("runtime/store", ("dray.runtime",), ("aiosqlite",)),
     Rule("envbuilder", (*RUNTIME, "dray.envbuilder")),
     Rule("envbuilder/uvtool.py", (*RUNTIME, "dray.envbuilder"), lazily=("uv",)),

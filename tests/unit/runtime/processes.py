@@ -31,6 +31,17 @@ os.wait()
 for n, handler in zip(polite, before): signal.signal(n, handler)
 os.write(1, b"%d\\n" % os.getpid())
 """
+#: A chain without end: each process says its pid, has a successor and is gone.
+FORKS = """
+import os, signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork(): signal.pause()
+os.setsid()
+while True:
+    os.write(1, b"%d\\n" % os.getpid())
+    if os.fork(): os._exit(0)
+    time.sleep(0.001)
+"""
 WAITS = "\nimport signal\nwhile True: signal.pause()\n"
 
 

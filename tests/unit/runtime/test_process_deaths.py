@@ -18,6 +18,7 @@ from dray.runtime.errors import DrayError
 from dray.runtime.subprocesses import ExitStatus, Supervisor
 from tests.unit.runtime.processes import (
     DAEMONISES,
+    FORKS,
     STUBBORN,
     WAITS,
     Output,
@@ -34,45 +35,90 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="agents run on L
 # Deaths around it.
 
 
-@pytest.fixture
-def agent() -> Iterator[subprocess.Popen[bytes]]:
-    """An agent in a process of its own, with a child that has a daemon; it prints their pids."""
-    code = f"""
-import asyncio, os, sys
+AGENT = """
+import asyncio, os, signal, sys
 from dray.runtime.subprocesses import Supervisor
 async def main():
     supervisor = await Supervisor.start()
     say = lambda stream, data: os.write(1, data)
-    child = await supervisor.spawn([sys.executable, "-c", {DAEMONISES + STUBBORN!r}], on_output=say)
-    if os.fork() == 0:  # holds copies of every socket of the agent
-        os.write(1, b"%d\\n" % os.getpid())
+    child = await supervisor.spawn([sys.executable, "-c", {child!r}], on_output=say)
+    {then}
     await asyncio.sleep(1000)
 asyncio.run(main())
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
-        yield process
-        process.kill()
+#: Holds copies of every socket of the agent.
+HAS_A_FORK = 'if os.fork() == 0: os.write(1, b"%d\\n" % os.getpid())'
+#: What hangs for good and still has to be ended in time.
+FENCED = "child.fence(0.5)"
+
+
+@contextlib.contextmanager
+def agent(child: str, then: str = "pass") -> Iterator[subprocess.Popen[bytes]]:
+    """An agent in a process of its own whose child runs ``child``; it prints what that prints."""
+    command = [sys.executable, "-c", AGENT.format(child=child, then=then)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def pids_of(agent: subprocess.Popen[bytes], n: int) -> set[int]:
+    assert agent.stdout is not None
+    return {int(agent.stdout.readline()) for _ in range(n)}
+
+
+def below(process: subprocess.Popen[bytes]) -> set[int]:
+    return {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
 
 
 @pytest.mark.parametrize("first", ["agent", "supervisor"])
-def test_killing_the_agent_ends_its_child_and_what_is_below(
-    agent: subprocess.Popen[bytes], first: str
-) -> None:
+def test_killing_the_agent_ends_its_child_and_what_is_below(first: str) -> None:
     """Ray kills the direct children of a worker that it ends, so the supervisor may go first."""
-    assert agent.stdout is not None
-    pids = {int(agent.stdout.readline()) for _ in range(4)}
-    below = {process.pid for process in psutil.Process(agent.pid).children(recursive=True)}
-    fork = {pid for pid in pids if psutil.Process(pid).ppid() == agent.pid}
-    assert len(below) == 5, "supervisor, keeper, child, daemon; and the fork, which is not ours"
-    (helper,) = {child.pid for child in psutil.Process(agent.pid).children()} - fork
-    if first == "supervisor":
-        os.kill(helper, signal.SIGKILL)
-    agent.kill()
-    try:
-        wait_until_dead(*(below - fork))
-    finally:
-        for pid in fork:
-            os.kill(pid, signal.SIGKILL)
+    with agent(DAEMONISES + STUBBORN, HAS_A_FORK) as process:
+        pids, all_below = pids_of(process, 4), below(process)
+        fork = {pid for pid in pids if psutil.Process(pid).ppid() == process.pid}
+        assert len(all_below) == 5, "supervisor, keeper, child, daemon; and the fork: not ours"
+        (helper,) = {child.pid for child in psutil.Process(process.pid).children()} - fork
+        if first == "supervisor":
+            os.kill(helper, signal.SIGKILL)
+        process.kill()
+        try:
+            wait_until_dead(*(all_below - fork))
+        finally:
+            for pid in fork:
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_killing_the_agent_ends_a_child_that_is_stopped() -> None:
+    with agent(STUBBORN) as process:
+        (child,), all_below = pids_of(process, 1), below(process)
+        os.kill(child, signal.SIGSTOP)
+        process.kill()
+        wait_until_dead(*all_below)
+
+
+def test_killing_the_agent_ends_what_forks_without_end() -> None:
+    with agent(FORKS) as process:
+        pids_of(process, 20)
+        (helper,) = psutil.Process(process.pid).children()
+        process.kill()
+        wait_until_dead(helper.pid)  # the supervisor ends after its keeper, that after its tree
+        assert process.stdout is not None
+        process.stdout.read()  # its end: nobody is left who could write
+
+
+@pytest.mark.parametrize("stopped", [["agent"], ["keeper"], ["agent", "keeper"]], ids=str)
+def test_the_fence_falls_though_agent_or_keeper_are_stopped(stopped: list[str]) -> None:
+    """The keeper holds the clock of the fence; the supervisor wakes a keeper that is stopped."""
+    with agent(STUBBORN, FENCED) as process:
+        (child,) = pids_of(process, 1)
+        keeper = psutil.Process(child).parent()
+        assert keeper is not None
+        pid_by_name = {"agent": process.pid, "keeper": keeper.pid}
+        for name in stopped:
+            os.kill(pid_by_name[name], signal.SIGSTOP)
+        wait_until_dead(child)
 
 
 async def test_killing_the_keeper_ends_its_child_and_what_is_below(supervisor: Supervisor) -> None:

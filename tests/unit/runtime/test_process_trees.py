@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
 
-from dray.runtime.subprocesses import Supervisor, stop_tree
+from dray.runtime.subprocesses import Supervisor
 from tests.unit.runtime.processes import (
     DAEMONISES,
+    FORKS,
     STUBBORN,
     WAITS,
     Output,
@@ -20,7 +20,6 @@ from tests.unit.runtime.processes import (
     is_alive,
     keeper_of,
     python,
-    wait_until_dead,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="agents run on Linux")
@@ -42,6 +41,14 @@ async def test_a_stubborn_child_is_killed_and_every_step_is_told(supervisor: Sup
     assert steps == ["SIGINT to 1 process", "SIGTERM to 1 process", "SIGKILL to 1 process"]
     assert (await ended(process)).signal == signal.SIGKILL
     assert process.tree_gone.is_set()
+
+
+async def test_the_last_warning_is_short_however_long_the_grace(supervisor: Supervisor) -> None:
+    output = Output()
+    process = await supervisor.spawn(python(STUBBORN), on_output=output)
+    await output.lines()
+    steps = await asyncio.wait_for(process.stop(1000, signal.SIGTERM), 20)
+    assert steps == ["SIGTERM to 1 process", "SIGKILL to 1 process"]
 
 
 async def test_a_stopped_child_is_woken_to_be_stopped(supervisor: Supervisor) -> None:
@@ -156,6 +163,15 @@ async def test_wait_returns_though_somebody_outside_the_tree_holds_the_output(
     assert output.streams["stdout"] == b"last words\n"
 
 
+async def test_what_forks_faster_than_it_can_be_counted_is_ended(supervisor: Supervisor) -> None:
+    output = Output()
+    process = await supervisor.spawn(python(FORKS), on_output=output)
+    await output.lines(20)
+    await asyncio.wait_for(process.stop(0), 20)
+    assert process.tree_gone.is_set()
+    assert process.stuck_pids == []
+
+
 async def test_two_children_have_two_trees(supervisor: Supervisor) -> None:
     first_output, second_output = Output(), Output()
     first, second = await asyncio.gather(
@@ -186,22 +202,3 @@ async def test_a_child_inherits_nothing_from_the_one_before(supervisor: Supervis
     assert after.status is None
     await after.stop(20)
     assert after.steps == ["SIGINT to 1 process"]
-
-
-# Trees that are not ours.
-
-
-def test_a_tree_started_by_somebody_else_is_stopped_as_well() -> None:
-    code = f"import os\nif os.fork() == 0: os.setsid()\n{STUBBORN}"
-    with subprocess.Popen(python(code), stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        pids = [int(process.stdout.readline()) for _ in range(2)]
-        steps = stop_tree(process.pid, 0.05)
-        assert steps == [f"{name} to 2 processes" for name in ("SIGINT", "SIGTERM", "SIGKILL")]
-        wait_until_dead(*pids)
-
-
-def test_stopping_a_tree_that_is_gone_does_nothing() -> None:
-    with subprocess.Popen(["true"]) as process:
-        process.wait()
-    assert stop_tree(process.pid, 20) == []
