@@ -198,6 +198,7 @@ class Attempt:
         agent: name of the agent, or ``local:HOST`` for a run started by hand.
         node: host it runs on.
         lease_expires_at: when the server calls it unreachable; None once closed.
+        unreachable_since: when its lease ran out, while it is unreachable.
         executing_at: when the process was started.
         first_output_at: when its first byte of console reached the server.
         receipt: streams by name (``stdout``, ``stderr``, ``prepare``), once closed.
@@ -209,6 +210,7 @@ class Attempt:
     node: str = ""
     claimed_at: float = 0.0
     lease_expires_at: float | None = None
+    unreachable_since: float | None = None
     executing_at: float | None = None
     first_output_at: float | None = None
     ended_at: float | None = None

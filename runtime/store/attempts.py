@@ -20,7 +20,7 @@ from dray.runtime.store.session import Session
 from dray.runtime.store.transitions import Opening
 
 _LIST = """
-SELECT a.*, t.epoch AS task_epoch, t.lease_expires_at
+SELECT a.*, t.epoch AS task_epoch, t.phase AS task_phase, t.lease_expires_at
 FROM attempts a JOIN tasks t ON t.id = a.task_id WHERE a.task_id = ? ORDER BY a.epoch
 """
 _OPEN = """
@@ -36,6 +36,7 @@ _RECEIPT = "UPDATE attempts SET receipt = ? WHERE task_id = ? AND epoch = ?"
 _EXTEND_ALL = """
 UPDATE tasks SET lease_expires_at = ? + a.lease_ttl_s FROM attempts a
 WHERE a.task_id = tasks.id AND a.epoch = tasks.epoch AND tasks.state = 'running'
+    AND tasks.phase <> 'unreachable'
 """
 _END = "SELECT cause FROM attempts WHERE task_id = ? AND epoch = ? AND ended_at IS NOT NULL"
 _DOCUMENTS = "UPDATE documents SET execution = ?, parameters = ? WHERE task_id = ?"
@@ -143,7 +144,10 @@ class Attempts:
         return await self._state.write(unit)
 
     async def extend_all(self) -> None:
-        """Give every open attempt a full lease from now: the server was down, not they."""
+        """Give every open attempt a full lease from now: the server was down, not they.
+
+        Those that were unreachable before stay so, since then.
+        """
         now = self._clock.now()
 
         async def unit(connection: Session) -> None:

@@ -48,7 +48,7 @@ WHERE t.id IN ({})
 _TAGS = "SELECT task_id, tag, system FROM tags WHERE task_id IN ({}) ORDER BY rowid"
 _ARTIFACTS = "SELECT task_id, document FROM artifacts WHERE task_id IN ({}) ORDER BY name"
 _LATEST_ATTEMPTS = """
-SELECT a.*, t.state AS task_state, t.epoch AS task_epoch, t.lease_expires_at
+SELECT a.*, t.epoch AS task_epoch, t.phase AS task_phase, t.lease_expires_at
 FROM attempts a JOIN tasks t ON t.id = a.task_id AND t.epoch = a.epoch
 WHERE a.task_id IN ({})
 """
@@ -160,6 +160,8 @@ async def load_tasks(
 def attempt_of(row: sqlite3.Row) -> Attempt:
     """The attempt in a row of ``attempts`` joined with its task's lease."""
     is_open = row["ended_at"] is None and row["task_epoch"] == row["epoch"]
+    lease_expires_at = row["lease_expires_at"] if is_open else None
+    is_unreachable = is_open and row["task_phase"] == Phase.UNREACHABLE.value
     environment = row["environment"]
     return Attempt(
         task_id=row["task_id"],
@@ -167,7 +169,8 @@ def attempt_of(row: sqlite3.Row) -> Attempt:
         agent=row["agent"],
         node=row["node"],
         claimed_at=row["claimed_at"],
-        lease_expires_at=row["lease_expires_at"] if is_open else None,
+        lease_expires_at=lease_expires_at,
+        unreachable_since=lease_expires_at if is_unreachable else None,
         executing_at=row["executing_at"],
         first_output_at=row["first_output_at"],
         ended_at=row["ended_at"],

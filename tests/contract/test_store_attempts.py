@@ -7,7 +7,7 @@ import pytest
 from dray.runtime import causes
 from dray.runtime.errors import IllegalTransition, InvalidInput, NotFound, StaleEpoch
 from dray.runtime.ids import new_id
-from dray.runtime.machine import Finish, RequestStop
+from dray.runtime.machine import Finish, LoseContact, RequestStop
 from dray.runtime.models import EnvironmentReport, Parameter, StreamReceipt
 from dray.runtime.states import Phase, State
 from dray.runtime.store import ClaimRequest
@@ -175,3 +175,22 @@ async def test_a_stop_while_unreachable_is_told_when_the_holder_comes_back(world
     assert (head.phase, head.cause) == (Phase.STOPPING, asked)
     await world.store.tasks.apply(task_id, Finish(epoch, asked), BY)
     assert (await world.head(task_id)).state is State.ABORTED
+
+
+async def test_an_unreachable_attempt_says_since_when_also_after_the_server_was_down(
+    world: World,
+) -> None:
+    task_id, epoch = await world.running()
+    since = world.clock.now() + TTL_S
+    world.clock.pass_s(TTL_S + 7)
+    await world.store.tasks.apply(task_id, LoseContact(epoch), BY)
+    for _ in range(2):
+        (attempt,) = await world.store.attempts.list(task_id)
+        task = await world.store.tasks.get(task_id)
+        assert attempt.unreachable_since == since
+        assert task.attempt == attempt
+        world.clock.pass_s(3600)
+        await world.store.attempts.extend_all()
+    await world.store.attempts.renew(task_id, epoch)
+    (attempt,) = await world.store.attempts.list(task_id)
+    assert attempt.unreachable_since is None
