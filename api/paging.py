@@ -63,7 +63,8 @@ def two_numbers(cursor: str | None) -> tuple[int, int] | None:
     """
     if cursor is None:
         return None
-    match = re.fullmatch(r"(-?[0-9]{1,18})\.([0-9]{1,18})", cursor)
+    # Both may be negative: what goes back to its queue stands before its first entry.
+    match = re.fullmatch(r"(-?[0-9]{1,18})\.(-?[0-9]{1,18})", cursor)
     if match is None:
         raise InvalidInput(
             f"cursor {cursor!r} is not one this list gave", field="cursor", value=cursor

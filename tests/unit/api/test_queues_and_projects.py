@@ -2,9 +2,10 @@
 
 import pytest
 
+from dray.runtime.machine import ProveDead
 from dray.runtime.models import AgentRecord
 from dray.runtime.resources import Resources
-from tests.unit.api.conftest import Api
+from tests.unit.api.conftest import BY, Api
 
 
 async def test_a_queue_comes_and_goes_and_the_machinery_is_told(api: Api) -> None:
@@ -28,6 +29,21 @@ async def test_a_queues_name_is_taken_once(api: Api) -> None:
 async def test_a_name_that_is_none_is_refused(api: Api, name: str) -> None:
     answer = await api.admin.post("/queues", json={"name": name})
     assert (answer.status_code, answer.json()["field"]) == (422, "name")
+
+
+async def test_tasks_that_came_back_to_their_queue_are_on_its_pages_first(api: Api) -> None:
+    lost = [await api.running() for _ in range(3)]
+    for task in lost:
+        await api.store.tasks.apply(task.id, ProveDead(1, "node gone"), BY)
+    cursor, seen = "", []
+    while True:
+        params = {"limit": 1, "cursor": cursor}
+        page = (await api.admin.get("/queues/gpu/tasks", params=params)).json()
+        seen += [entry["task_id"] for entry in page["items"]]
+        cursor = page["next_cursor"]
+        if not cursor:
+            break
+    assert seen == [task.id for task in reversed(lost)]
 
 
 async def test_a_queue_with_tasks_goes_only_with_force(api: Api) -> None:
