@@ -126,6 +126,8 @@ class StartBody:
     Attributes:
         agent: ``local:HOST``.
         claim_id: made by the caller, so that a repeated start is answered again.
+        initial_iteration: what the run adds to its iterations; null: one more than the last
+            iteration reported, where the task goes on after an end.
     """
 
     __pydantic_config__ = _STRICT
@@ -133,6 +135,7 @@ class StartBody:
     agent: str
     claim_id: str
     node: str = ""
+    initial_iteration: Annotated[int, Field(ge=0)] | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ class HandOverBody:
     Attributes:
         execution: members of ``Execution`` to change for the new run.
         parameters: merged into the task's.
+        policy: replaces the task's, once it is in the queue.
         receipt: streams of the local run by name.
     """
 
@@ -159,6 +163,7 @@ class HandOverBody:
     queue: str
     execution: dict[str, Any] | None = None
     parameters: dict[str, Parameter] | None = None
+    policy: Policy | None = None
     receipt: dict[str, StreamEnd] | None = None
 
 

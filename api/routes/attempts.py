@@ -25,6 +25,7 @@ async def start(
 ) -> Started:
     """Begin a run by hand: a lease, and a token that may write for this attempt alone.
 
+    A failed or aborted task goes on: its outputs stay, its iterations count further.
     Repeated with the same `claim_id`, it is answered again.
     """
     given = await context.store.attempts.start_local(
@@ -34,6 +35,7 @@ async def start(
         body.claim_id,
         context.settings.lease_ttl_s,
         by,
+        initial_iteration=body.initial_iteration,
     )
     token = tokens.mint_task_token(context.token, task_id, given.epoch)
     return Started(given.task, given.epoch, token, given.lease_ttl_s)
@@ -107,6 +109,7 @@ async def hand_over(
         by,
         execution=body.execution,
         parameters=body.parameters,
+        policy=body.policy,
         receipt=receipt,
     )
     return await queueing.enqueued(context, await context.store.tasks.get(task_id))

@@ -10,12 +10,20 @@ from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.clock import Clock
 from dray.runtime.errors import IllegalTransition, NotFound, StaleEpoch
 from dray.runtime.machine import Claim, Command, HandOver, Head, Renew, StartLocal
-from dray.runtime.models import Attempt, EnvironmentReport, Parameter, StreamReceipt, Task
+from dray.runtime.models import (
+    Attempt,
+    EnvironmentReport,
+    Parameter,
+    Policy,
+    StreamReceipt,
+    Task,
+)
 from dray.runtime.states import Phase
 from dray.runtime.store import database, rows, task_edit, transitions
 from dray.runtime.store.contract import Assignment, By, Change, ClaimRequest, OpenAttempt
 from dray.runtime.store.database import Database
 from dray.runtime.store.fencing import fenced
+from dray.runtime.store.going_on import GoingOn
 from dray.runtime.store.session import Session
 from dray.runtime.store.transitions import Opening
 
@@ -39,15 +47,17 @@ WHERE a.task_id = tasks.id AND a.epoch = tasks.epoch AND tasks.state = 'running'
     AND tasks.phase <> 'unreachable'
 """
 _END = "SELECT cause FROM attempts WHERE task_id = ? AND epoch = ? AND ended_at IS NOT NULL"
+_POLICY = "UPDATE tasks SET policy = ? WHERE id = ?"
 _DOCUMENTS = "UPDATE documents SET execution = ?, parameters = ? WHERE task_id = ?"
 
 
 class Attempts:
     """At most one open per task; whoever holds its lease may write for it."""
 
-    def __init__(self, state: Database, clock: Clock) -> None:
+    def __init__(self, state: Database, clock: Clock, going_on: GoingOn) -> None:
         self._state = state
         self._clock = clock
+        self._going_on = going_on
 
     async def claim(
         self, requests: builtins.list[ClaimRequest], by: By
@@ -79,13 +89,31 @@ class Attempts:
             return None
 
     async def start_local(
-        self, task_id: str, agent: str, node: str, claim_id: str, lease_ttl_s: float, by: By
+        self,
+        task_id: str,
+        agent: str,
+        node: str,
+        claim_id: str,
+        lease_ttl_s: float,
+        by: By,
+        *,
+        initial_iteration: int | None = None,
     ) -> Assignment:
-        """The right to run a draft that was started by hand.
+        """The right to run a task by hand: a draft, or one that failed or was aborted and goes on.
+
+        Args:
+            task_id: whole id.
+            agent: ``local:HOST``.
+            node: host it runs on.
+            claim_id: made by the caller, so that a repeated start is answered again.
+            lease_ttl_s: length of the lease.
+            by: who asked.
+            initial_iteration: count iterations from there; None: from the last one reported plus
+                one where the task goes on.
 
         Raises:
             NotFound: no such task.
-            IllegalTransition: it is no draft.
+            IllegalTransition: it waits, runs, is completed or published.
         """
         request = ClaimRequest(task_id, agent, node, claim_id, lease_ttl_s)
         command = StartLocal(agent, claim_id, self._clock.now() + lease_ttl_s)
@@ -93,7 +121,9 @@ class Attempts:
         async def unit(connection: Session) -> int:
             return await self._take(connection, request, command, by)
 
-        epoch = await self._state.write(fenced(by, unit))
+        epoch = await self._going_on.step(
+            task_id, fenced(by, unit), initial_iteration=initial_iteration
+        )
         tasks = await self._state.read(lambda session: rows.load_tasks(session, [task_id]))
         assignment = _assignment(tasks.get(task_id), epoch, request)
         if assignment is None:
@@ -201,6 +231,7 @@ class Attempts:
         *,
         execution: dict[str, Any] | None = None,
         parameters: dict[str, Parameter] | None = None,
+        policy: Policy | None = None,
         receipt: dict[str, StreamReceipt] | None = None,
     ) -> Change:
         """Move a run that was started by hand into a queue, with what it captured so far.
@@ -212,13 +243,16 @@ class Attempts:
             by: who asked.
             execution: members of ``models.Execution`` to change.
             parameters: merged into the task's.
+            policy: the task's from now on; None: as it was.
             receipt: what the local run wrote.
 
         Raises:
             NotFound: no such task or queue.
             StaleEpoch: the attempt is over.
-            InvalidInput: a member of ``execution`` that cannot be used.
+            InvalidInput: a member of ``execution`` or ``policy`` that cannot be used.
         """
+        if policy is not None:
+            task_edit.check_policy(policy)
 
         async def unit(connection: Session) -> Change:
             head = await rows.read_head(connection, task_id)
@@ -231,6 +265,8 @@ class Attempts:
             changed = task_edit.handed_over(task, execution or {}, parameters or {})
             documents = (rows.dump(changed.execution), rows.dump(changed.parameters), task_id)
             await connection.execute(_DOCUMENTS, documents)
+            if policy is not None:
+                await connection.execute(_POLICY, (rows.dump(policy), task_id))
             if receipt:
                 await set_receipt(connection, task_id, epoch, receipt)
             now = self._clock.now()

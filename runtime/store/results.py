@@ -29,6 +29,11 @@ SELECT * FROM series WHERE task_id = :task AND (:title IS NULL OR title = :title
 _POINTS = """
 SELECT iteration, value, at FROM points WHERE series_id = ? ORDER BY iteration, epoch, position
 """
+# The machine is sampled by the clock: its charts say nothing of how far the script came.
+_LAST_ITERATION = """
+SELECT MAX((SELECT MAX(p.iteration) FROM points p WHERE p.series_id = s.id)) AS iteration
+FROM series s WHERE s.task_id = ? AND s.title NOT LIKE ':monitor:%'
+"""
 _SINGLES = "SELECT name, value FROM singles WHERE task_id = ? ORDER BY name"
 _PLOTS = """
 SELECT * FROM plots WHERE task_id = :task AND (:title IS NULL OR title = :title)
@@ -120,6 +125,11 @@ class Results:
                     n_points=row["n_points"],
                 )
         return metrics
+
+    async def next_iteration(self, task_id: str) -> int:
+        """One more than the highest iteration of any scalar the script reported; 0 without one."""
+        row = await self._results.row(_LAST_ITERATION, (task_id,))
+        return 0 if row is None or row["iteration"] is None else max(0, row["iteration"] + 1)
 
     async def single_values(self, task_id: str) -> dict[str, float]:
         """Name → the value last reported, of those that are finite."""

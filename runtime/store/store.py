@@ -20,6 +20,7 @@ from dray.runtime.store.console import Console
 from dray.runtime.store.contract import Change
 from dray.runtime.store.database import Database
 from dray.runtime.store.fencing import Fencing
+from dray.runtime.store.going_on import GoingOn
 from dray.runtime.store.holding import Holding
 from dray.runtime.store.idempotency import Idempotency
 from dray.runtime.store.ingest import Ingest
@@ -60,8 +61,9 @@ class Store:
         self.agents = Agents(state)
         self.queues = Queues(state, clock, self.agents)
         self.projects = Projects(state, clock)
-        self.tasks = Tasks(state, self.results, clock, self._outputs.purge)
-        self.attempts = Attempts(state, clock)
+        going_on = GoingOn(state, self.results, locks)
+        self.tasks = Tasks(state, self.results, clock, going_on, self._outputs.purge)
+        self.attempts = Attempts(state, clock, going_on)
         self.artifacts = Artifacts(state)
         self.audit = Audit(state)
         self.fencing = Fencing(state, clock)

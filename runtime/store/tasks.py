@@ -26,6 +26,7 @@ from dray.runtime.store import (
 from dray.runtime.store.contract import By, Change, CloneRequest, Page, TaskEdit, TaskQuery
 from dray.runtime.store.database import Database
 from dray.runtime.store.fencing import fenced
+from dray.runtime.store.going_on import GoingOn
 from dray.runtime.store.results import Results
 from dray.runtime.store.session import Session
 
@@ -75,6 +76,7 @@ class Tasks:
         state: where they are kept.
         results: where their metrics are.
         clock: the time of what happens.
+        going_on: enqueues a task that has ended, so that it counts its iterations further.
         purge: deletes the outputs that a committed transaction gave up.
     """
 
@@ -83,11 +85,13 @@ class Tasks:
         state: Database,
         results: Results,
         clock: Clock,
+        going_on: GoingOn,
         purge: Callable[[], Awaitable[None]],
     ) -> None:
         self._state = state
         self._results = results
         self._clock = clock
+        self._going_on = going_on
         self._purge = purge
 
     async def create(self, task: Task, by: By, *, follows_parent: bool = True) -> Task:
@@ -239,6 +243,8 @@ class Tasks:
             now = self._clock.now()
             return await transitions.apply(connection, now, task_id, command, by, priority=priority)
 
+        if isinstance(command, Enqueue):
+            return await self._going_on.step(task_id, fenced(by, unit))
         change = await self._state.write(fenced(by, unit))
         if change.after.state is State.DRAFT:
             await self._purge()
