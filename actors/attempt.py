@@ -23,6 +23,7 @@ from dray.runtime.lease import LeaseTerms, must_fence
 from dray.runtime.models import OnLost
 from dray.runtime.records import PREPARE
 from dray.runtime.spool import SpoolWriter
+from dray.runtime.spool_console import ConsoleBounds
 from dray.runtime.subprocesses import ChildProcess
 from dray.sdk.client import Client
 from dray.sdk.shipping import Pace, Shipper
@@ -45,7 +46,11 @@ class AttemptRun:
         self._order = order
         self._shop = shop
         self._terms = LeaseTerms(order.lease_ttl_s)
-        self._spool = AttemptSpool(shop.node.attempt(order.task.id, order.epoch))
+        settings = shop.settings
+        self._spool = AttemptSpool(
+            shop.node.attempt(order.task.id, order.epoch),
+            ConsoleBounds(settings.console_burst_bytes, settings.console_rate_bytes_s),
+        )
         self._stop_cause: Cause | None = None
         self._stopping = asyncio.Event()
         self._preparing: anyio.CancelScope | None = None
@@ -95,7 +100,9 @@ class AttemptRun:
             )
             self._spool.on_append = self._notify
             async with self._shipper:
-                return await self._close(await self._cause(client))
+                cause = await self._cause(client)
+                self._end_output()  # also of a preparation that failed
+                return await self._close(cause)
 
     async def _close(self, cause: Cause) -> str:
         """Have the store take the end; why it does not, unless it knows better.
@@ -173,6 +180,7 @@ class AttemptRun:
         finally:
             with anyio.CancelScope(shield=True):  # whatever happened, no process outlives this
                 await process.stop(0, signal.SIGKILL)
+        self._end_output()
         status = process.status
         assert status is not None  # noqa: S101 - wait() returned
         fenced = status.signal == signal.SIGKILL and self._fence_is_due(self._shop.clock)
@@ -192,9 +200,19 @@ class AttemptRun:
         try:
             self._spool.append(stream, data)
         except OSError as exc:
-            self._is_deaf = True
-            message = f"its output could not be kept on node {self._shop.node_name}: {exc}"
-            self.stop(Cause(CauseKind.WORKER_LOST, message))
+            self._turn_deaf(exc)
+
+    def _end_output(self) -> None:
+        """Have the last bytes of a flood kept, and what each stream came to stated."""
+        try:
+            self._spool.end_output()
+        except OSError as exc:
+            self._turn_deaf(exc)
+
+    def _turn_deaf(self, exc: OSError) -> None:
+        self._is_deaf = True
+        message = f"its output could not be kept on node {self._shop.node_name}: {exc}"
+        self.stop(Cause(CauseKind.WORKER_LOST, message))
 
     async def _stop_when_asked(self, process: ChildProcess) -> None:
         await self._stopping.wait()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import shutil
 import time
@@ -13,6 +15,9 @@ from dray.actors.orders import WorkOrder
 from dray.envbuilder.locks import FileLock, try_lock
 from dray.runtime import codec, records
 from dray.runtime.paths import AttemptPaths, NodePaths, SpoolPaths
+from dray.runtime.spool_console import ConsoleBounds, ConsoleWriter
+
+log = logging.getLogger("dray.agent")
 
 #: In the folder of an attempt; locked by its agent, so that the kernel tells when that is gone.
 _LOCK = "lock"
@@ -21,15 +26,22 @@ _YOUNG_S = 60.0
 
 
 class AttemptSpool:
-    """Opened once per attempt; every append is one ``write`` and tells the shipper.
+    """Opened once per attempt; what is appended is kept within bounds, and the shipper is told.
+
+    Args:
+        attempt: where.
+        bounds: how much is kept of each stream.
 
     Attributes:
         on_append: called after bytes were appended, with the name of the stream.
     """
 
-    def __init__(self, attempt: AttemptPaths) -> None:
+    def __init__(self, attempt: AttemptPaths, bounds: ConsoleBounds | None = None) -> None:
         self._attempt = attempt
-        self._files: dict[str, int] = {}
+        self._bounds = bounds or ConsoleBounds()
+        self._writers: dict[str, ConsoleWriter] = {}
+        #: What ends the gap of a stream that has fallen silent in it.
+        self._alarms: dict[str, asyncio.TimerHandle] = {}
         self._lock: FileLock | None = None
         self.on_append: Callable[[str], None] = _nobody
 
@@ -72,19 +84,44 @@ class AttemptSpool:
         self.paths.attempt.write_text(json.dumps(identity), "utf-8")
 
     def append(self, stream: str, data: bytes) -> None:
-        """Put bytes at the end of a stream.
+        """Put bytes at the end of a stream; of a flood a part (see ``runtime.spool_console``).
 
         Raises:
             OSError: the disk does not take them.
         """
-        descriptor = self._files.get(stream)
-        if descriptor is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            descriptor = self._files[stream] = os.open(self.paths.stream(stream), flags, 0o600)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        writer = self._writers.get(stream)
+        if writer is None:
+            writer = ConsoleWriter(self.paths, stream, self._bounds, time.monotonic)
+            self._writers[stream] = writer
+        self._resume_in(stream, writer.write(data))
         self.on_append(stream)
+
+    def end_output(self) -> None:
+        """No stream will grow any more: write what was held back, state what each came to.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        for alarm in self._alarms.values():
+            alarm.cancel()
+        self._alarms.clear()
+        for stream, writer in self._writers.items():
+            writer.close()
+            self.on_append(stream)
+
+    def _resume_in(self, stream: str, seconds: float | None) -> None:
+        if seconds is not None and stream not in self._alarms:
+            loop = asyncio.get_running_loop()
+            self._alarms[stream] = loop.call_later(seconds, self._resume, stream)
+
+    def _resume(self, stream: str) -> None:
+        del self._alarms[stream]
+        try:
+            self._resume_in(stream, self._writers[stream].resume())
+        except OSError as exc:  # the next append meets it too, and its caller ends the attempt
+            log.warning("%s of %s cannot be written: %s", stream, self.root.name, exc)
+        else:
+            self.on_append(stream)
 
     def write(self, data: bytes) -> int:
         """Append to the log of the preparation, as a file for the environment builder."""
@@ -95,9 +132,10 @@ class AttemptSpool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        self._files.clear()
+        try:
+            self.end_output()
+        except OSError as exc:
+            log.warning("the end of %s is not kept: %s", self.root.name, exc)
         if self._lock is not None:
             self._lock.release()
 

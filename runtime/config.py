@@ -57,6 +57,10 @@ class Settings:
         frame_limit_bytes: largest request body of records. 16 MiB.
         reserve_blobs_bytes: free disk space under which the server takes no new blobs. 2 GiB.
         reserve_console_bytes: free disk space under which console output is not kept. 500 MiB.
+        console_burst_bytes: of one console stream of an attempt, what is kept whatever its speed.
+            A long training run prints less in all. 64 MiB.
+        console_rate_bytes_s: by which that room grows again. What is over it is a flood: counted
+            and hashed, stated as a gap, not kept. 256 KiB/s.
         reuse_window_h: hours in which ``Task.init`` reuses the last task of the same name.
         offline: record to the spool only.
     """
@@ -78,6 +82,8 @@ class Settings:
     frame_limit_bytes: int = 16 << 20
     reserve_blobs_bytes: int = 2 << 30
     reserve_console_bytes: int = 500 << 20
+    console_burst_bytes: int = 64 << 20
+    console_rate_bytes_s: int = 256 << 10
     reuse_window_h: float = 72.0
     offline: bool = False
 

@@ -176,6 +176,10 @@ class SpoolPaths:
         """The exit status of a run started by hand, one byte for each process that told it."""
         return self.root / "exit-status"
 
+    def gaps(self, name: str) -> Path:
+        """What of a console stream is missing in its file: see ``runtime.spool_console``."""
+        return self.root / f"{name}.gaps"
+
     def stream(self, name: str) -> Path:
         """The file of one stream, such as ``records.jsonl`` or ``stdout.log``."""
         return self.root / ("records.jsonl" if name == records.RECORDS else f"{name}.log")

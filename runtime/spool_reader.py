@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import CONSOLE_STREAMS, RECORDS, STREAMS, Chunk
+from dray.runtime.spool_console import GapNotes
 
 _BLOCK_BYTES = 1 << 20
 
@@ -20,13 +21,15 @@ class _Stream:
     """One file and what is known of it.
 
     Attributes:
-        n_hashed: bytes that ``hasher`` has seen, from the first on.
-        end: size of the file when it was last looked at, for ``records`` the end of its last
-            whole line before that.
-        looked_at: size up to which ``end`` is known.
+        notes: its gaps.
+        n_hashed: bytes of the file that ``hasher`` has seen, from the first on.
+        end: offset of the byte after the last that was there when it was last looked at, for
+            ``records`` the end of its last whole line before that.
+        looked_at: size of the file up to which ``end`` is known.
     """
 
     path: str
+    notes: GapNotes
     hasher: Any = field(default_factory=hashlib.sha256)
     n_hashed: int = 0
     end: int = 0
@@ -41,7 +44,10 @@ class SpoolReader:
     """
 
     def __init__(self, spool: SpoolPaths) -> None:
-        self._streams = {name: _Stream(str(spool.stream(name))) for name in STREAMS}
+        self._streams = {
+            name: _Stream(str(spool.stream(name)), GapNotes(str(spool.gaps(name))))
+            for name in STREAMS
+        }
 
     def has_more(self, sent: Mapping[str, int]) -> bool:
         """Whether there is something after ``sent`` (bytes by stream), or a file has grown."""
@@ -51,7 +57,7 @@ class SpoolReader:
         )
 
     def totals(self) -> dict[str, int]:
-        """Bytes of each stream that is there; of ``records`` the whole lines."""
+        """Bytes that each stream came to so far; of ``records`` the whole lines."""
         return {
             name: self._look(name)
             for name, stream in self._streams.items()
@@ -70,17 +76,31 @@ class SpoolReader:
         for name in (*CONSOLE_STREAMS, RECORDS):
             offset, end = sent.get(name, 0), totals.get(name, 0)
             if end > offset:
-                data = self._read(name, offset, end, left, alone=not found)
-                if data:
-                    found.append(Chunk(name, offset, data))
-                left -= len(data)
+                chunk = self._read(name, offset, end, left, alone=not found)
+                if chunk.data:
+                    found.append(chunk)
+                left -= len(chunk.data)
         return found
 
     def receipt(self, totals: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-        """Bytes and sha256 of each stream, up to ``totals``."""
+        """What each stream came to up to ``totals``, as the end of an attempt states it.
+
+        The sha256 of a stream with gaps is its writer's word, and empty where that never came
+        to say it.
+        """
+        return {name: self._receipt_of(name, n_bytes) for name, n_bytes in totals.items()}
+
+    def _receipt_of(self, name: str, n_bytes: int) -> dict[str, Any]:
+        notes = self._streams[name].notes
+        missing = sum(gap.n_bytes for gap in notes.gaps if gap.offset < n_bytes)
+        kept = self._hash_up_to(name, n_bytes - missing)
+        if not missing:
+            return {"n_bytes": n_bytes, "sha256": kept}
         return {
-            name: {"n_bytes": n_bytes, "sha256": self._hash_up_to(name, n_bytes)}
-            for name, n_bytes in totals.items()
+            "n_bytes": n_bytes,
+            "sha256": notes.sha256 if notes.n_written == n_bytes else "",
+            "missing_bytes": missing,
+            "kept_sha256": kept,
         }
 
     def _look(self, name: str) -> int:
@@ -89,7 +109,11 @@ class SpoolReader:
         if size < stream.looked_at:  # somebody cut the file: what is gone cannot be sent
             stream.end = stream.looked_at = min(stream.end, size)
         elif size > stream.looked_at:
-            stream.end = size if name != RECORDS else self._last_line_end(stream, size)
+            if name == RECORDS:
+                stream.end = self._last_line_end(stream, size)
+            else:
+                stream.notes.look()  # a gap is noted before the bytes after it are written
+                stream.end = size + stream.notes.missing_before(size)
             stream.looked_at = size
         return stream.end
 
@@ -105,23 +129,25 @@ class SpoolReader:
                 at = start
         return stream.end
 
-    def _read(self, name: str, offset: int, end: int, budget: int, *, alone: bool) -> bytes:
+    def _read(self, name: str, offset: int, end: int, budget: int, *, alone: bool) -> Chunk:
         """Up to ``budget`` bytes; of records whole lines, and one at least when ``alone``."""
         stream = self._streams[name]
-        wanted = min(end - offset, max(budget, 0))
+        skipped, position, gap_at = stream.notes.stretch(offset)
+        offset += skipped
+        wanted = min(end - offset, (gap_at or end) - offset, max(budget, 0))
         with open(stream.path, "rb") as file:
-            file.seek(offset)
+            file.seek(position)
             data = file.read(wanted)
             if name == RECORDS and offset + wanted < end:
                 data = data[: data.rfind(b"\n") + 1]
                 if not data and alone:
-                    file.seek(offset)
+                    file.seek(position)
                     data = file.readline()
-        if offset <= stream.n_hashed < offset + len(data):
-            fresh = memoryview(data)[stream.n_hashed - offset :]
+        if position <= stream.n_hashed < position + len(data):
+            fresh = memoryview(data)[stream.n_hashed - position :]
             stream.hasher.update(fresh)
-            stream.n_hashed = offset + len(data)
-        return data
+            stream.n_hashed = position + len(data)
+        return Chunk(name, offset, data, skipped)
 
     def _hash_up_to(self, name: str, n_bytes: int) -> str:
         stream = self._streams[name]
