@@ -92,6 +92,7 @@ class SpoolReader:
 
     def _receipt_of(self, name: str, n_bytes: int) -> dict[str, Any]:
         notes = self._streams[name].notes
+        notes.look()  # its writer's last word comes after the last byte
         missing = sum(gap.n_bytes for gap in notes.gaps if gap.offset < n_bytes)
         kept = self._hash_up_to(name, n_bytes - missing)
         if not missing:
