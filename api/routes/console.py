@@ -41,7 +41,7 @@ async def console(
     """Console pieces in order of arrival, over all streams and attempts of the task."""
     # The state first: what arrives between the two reads is told by the next page.
     head = await context.store.tasks.head(task_id)
-    page = await context.store.results.console(
+    page = await context.store.console.pieces(
         task_id, after=after, tail_bytes=tail_bytes, stream=stream, limit_bytes=limit_bytes
     )
     closed = is_terminal(head.state) and not page.pieces
@@ -77,7 +77,7 @@ async def follow(
     with context.hub.watch(task_id, console=True) as watcher:
         while True:
             head = await context.store.tasks.head(task_id)
-            page = await context.store.results.console(
+            page = await context.store.console.pieces(
                 task_id, after=after, limit_bytes=DEFAULT_LIMIT_BYTES
             )
             for piece in page.pieces:

@@ -13,8 +13,7 @@ from typing import Any
 from dray.runtime.downsample import min_max
 from dray.runtime.models import Metric
 from dray.runtime.store import database
-from dray.runtime.store.console import Console
-from dray.runtime.store.contract import ConsolePage, Plot, ScalarSeries, TextLine
+from dray.runtime.store.contract import Plot, ScalarSeries, TextLine
 from dray.runtime.store.database import Database
 from dray.runtime.store.session import Session
 
@@ -103,9 +102,8 @@ class Batch:
 class Results:
     """What tasks report while they run."""
 
-    def __init__(self, results: Database, console: Console) -> None:
+    def __init__(self, results: Database) -> None:
         self._results = results
-        self._console = console
 
     async def offsets(self, task_id: str, epoch: int) -> dict[str, int]:
         """Bytes of each stream that were accepted; streams without any are left out."""
@@ -184,20 +182,6 @@ class Results:
             TextLine(row["seq"], row["epoch"], row["at"], row["level"], row["message"])
             for row in found
         ]
-
-    async def console(
-        self,
-        task_id: str,
-        after: int = 0,
-        *,
-        tail_bytes: int | None = None,
-        stream: str | None = None,
-        limit_bytes: int = 1 << 18,
-    ) -> ConsolePage:
-        """As :meth:`Console.pieces`."""
-        return await self._console.pieces(
-            task_id, after, tail_bytes=tail_bytes, stream=stream, limit_bytes=limit_bytes
-        )
 
     async def _find_series(
         self, task_id: str, title: str | None, name: str | None

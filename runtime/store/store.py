@@ -55,7 +55,7 @@ class Store:
         self._state = state
         self._results_db = results
         self.console = Console(home, results)
-        self.results = Results(results, self.console)
+        self.results = Results(results)
         locks = TaskLocks()
         self._outputs = Outputs(state, results, self.console, locks)
         self.agents = Agents(state)

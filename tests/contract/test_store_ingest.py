@@ -44,7 +44,7 @@ async def test_console_bytes_land_in_their_file_and_in_the_index(world: World) -
     assert reply.offsets == {"records": 0, "stdout": 6, "stderr": 0, "prepare": 9}
     assert reply.n_console_bytes == 15
     assert await stored(world, task_id) == b"hello\n"
-    page = await world.store.results.console(task_id)
+    page = await world.store.console.pieces(task_id)
     assert sorted((p.stream, p.text) for p in page.pieces) == [
         ("prepare", "building\n"),
         ("stdout", "hello\n"),
@@ -132,7 +132,7 @@ async def test_two_frames_at_once_are_taken_in_one_after_the_other(world: World)
     replies = await asyncio.gather(*(world.ship(task_id, epoch, same) for _ in range(4)))
     assert {r.offsets["stdout"] for r in replies} == {100_000}
     assert sorted(r.n_console_bytes for r in replies) == [0, 0, 0, 100_000]
-    pieces = (await world.store.results.console(task_id)).pieces
+    pieces = (await world.store.console.pieces(task_id)).pieces
     assert sum(len(p.text) for p in pieces) == 100_000
 
 
@@ -374,7 +374,7 @@ async def test_an_old_attempt_can_write_nothing(world: World) -> None:
                 Chunk("stdout", 0, b"late"),
                 Chunk("records", 0, encode_record("comment", 1.0, text="late")),
             )
-    assert (await world.store.results.console(task_id)).pieces == []
+    assert (await world.store.console.pieces(task_id)).pieces == []
     assert (await world.store.tasks.get(task_id)).comment == ""
     assert not world.home.console_stream(task_id, 1, "stdout").exists()
 

@@ -95,11 +95,11 @@ async def printed(world: World, *texts: bytes, stream: str = "stdout") -> tuple[
 
 async def test_a_console_is_followed_by_the_last_seq(world: World) -> None:
     task_id, epoch = await printed(world, b"one\n", b"two\n")
-    page = await world.store.results.console(task_id)
+    page = await world.store.console.pieces(task_id)
     assert [p.text for p in page.pieces] == ["one\n", "two\n"]
-    assert (await world.store.results.console(task_id, page.next)).pieces == []
+    assert (await world.store.console.pieces(task_id, page.next)).pieces == []
     await world.ship(task_id, epoch, Chunk("stdout", 8, b"three\n"))
-    more = await world.store.results.console(task_id, page.next)
+    more = await world.store.console.pieces(task_id, page.next)
     assert [p.text for p in more.pieces] == ["three\n"]
 
 
@@ -107,7 +107,7 @@ async def test_following_in_small_pages_gives_the_whole(world: World) -> None:
     data = bytes(range(97, 123)) * 10_000
     task_id, _ = await printed(world, data)
     text, after = "", 0
-    while (page := await world.store.results.console(task_id, after, limit_bytes=1)).pieces:
+    while (page := await world.store.console.pieces(task_id, after, limit_bytes=1)).pieces:
         (piece,) = page.pieces
         assert len(piece.text) <= PIECE_BYTES
         text, after = text + piece.text, page.next
@@ -117,13 +117,13 @@ async def test_following_in_small_pages_gives_the_whole(world: World) -> None:
 async def test_a_character_cut_between_frames_is_shown_once_and_whole(world: World) -> None:
     data = "añ€𝄞z".encode()
     task_id, _ = await printed(world, *(data[i : i + 1] for i in range(len(data))))
-    pieces = (await world.store.results.console(task_id)).pieces
+    pieces = (await world.store.console.pieces(task_id)).pieces
     assert "".join(p.text for p in pieces) == "añ€𝄞z"
 
 
 async def test_bytes_that_are_no_text_are_replaced_in_pieces_and_kept_raw(world: World) -> None:
     task_id, epoch = await printed(world, b"ok \xff\xfe end")
-    (piece,) = (await world.store.results.console(task_id)).pieces
+    (piece,) = (await world.store.console.pieces(task_id)).pieces
     assert piece.text == "ok \ufffd\ufffd end"
     raw = await world.store.console.raw(task_id, epoch, "stdout")
     assert raw.n_bytes == 9
@@ -131,16 +131,16 @@ async def test_bytes_that_are_no_text_are_replaced_in_pieces_and_kept_raw(world:
 
 async def test_the_tail_is_the_end_in_order(world: World) -> None:
     task_id, _ = await printed(world, *(f"line {i}\n".encode() for i in range(20)))
-    page = await world.store.results.console(task_id, tail_bytes=20)
+    page = await world.store.console.pieces(task_id, tail_bytes=20)
     assert [p.text for p in page.pieces] == ["line 17\n", "line 18\n", "line 19\n"]
-    assert (await world.store.results.console(task_id, page.next)).pieces == []
-    assert (await world.store.results.console(task_id, tail_bytes=0)).pieces == []
+    assert (await world.store.console.pieces(task_id, page.next)).pieces == []
+    assert (await world.store.console.pieces(task_id, tail_bytes=0)).pieces == []
 
 
 async def test_one_stream_can_be_asked_for(world: World) -> None:
     task_id, epoch = await printed(world, b"out\n")
     await world.ship(task_id, epoch, Chunk("stderr", 0, b"err\n"))
-    page = await world.store.results.console(task_id, stream="stderr")
+    page = await world.store.console.pieces(task_id, stream="stderr")
     assert [(p.stream, p.text) for p in page.pieces] == [("stderr", "err\n")]
 
 

@@ -257,7 +257,7 @@ async def no_outputs(world: World, task_id: str) -> bool:
         and await results.single_values(task_id) == {}
         and await results.plots(task_id) == []
         and await results.texts(task_id) == []
-        and (await results.console(task_id)).pieces == []
+        and (await world.store.console.pieces(task_id)).pieces == []
         and await results.offsets(task_id, 1) == {}
         and await world.store.artifacts.list(task_id) == []
         and not world.home.console_stream(task_id, 1, "stdout").exists()
