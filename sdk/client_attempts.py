@@ -26,9 +26,23 @@ class AttemptCalls:
 
     _http: Transport
 
-    def start(self, task_id: str, *, agent: str, node: str, claim_id: str) -> Started:
-        """Begin a run started by hand; the same ``claim_id`` is answered again."""
-        body = {"agent": agent, "node": node, "claim_id": claim_id}
+    def start(
+        self,
+        task_id: str,
+        *,
+        agent: str,
+        node: str,
+        claim_id: str,
+        initial_iteration: int | None = None,
+    ) -> Started:
+        """Begin a run started by hand; the same ``claim_id`` is answered again.
+
+        A failed or aborted task goes on, counting its iterations from ``initial_iteration``,
+        or from the last one reported plus one.
+        """
+        body: dict[str, Any] = {"agent": agent, "node": node, "claim_id": claim_id}
+        if initial_iteration is not None:
+            body["initial_iteration"] = initial_iteration
         path = f"/tasks/{quoted(task_id)}/start"
         return from_json(Started, self._http.call("POST", path, body, idempotent=True))
 
@@ -40,15 +54,22 @@ class AttemptCalls:
         queue: str,
         execution: Any = None,
         parameters: Any = None,
+        policy: Any = None,
         receipt: Any = None,
     ) -> Enqueued:
         """Move a run started by hand to a queue: its attempt ends, an agent goes on.
 
-        A partial ``execution`` and ``parameters`` by flat name are merged into the task;
-        ``receipt`` maps each stream to ``{"n_bytes", "sha256"}`` of what the local run wrote.
+        A partial ``execution`` and ``parameters`` by flat name are merged into the task,
+        ``policy`` replaces the task's; ``receipt`` maps each stream to ``{"n_bytes", "sha256"}``
+        of what the local run wrote.
         """
         body: dict[str, Any] = {"epoch": epoch, "queue": queue}
-        given = {"execution": execution, "parameters": parameters, "receipt": receipt}
+        given = {
+            "execution": execution,
+            "parameters": parameters,
+            "policy": policy,
+            "receipt": receipt,
+        }
         body.update({name: to_json(value) for name, value in given.items() if value is not None})
         path = f"/tasks/{quoted(task_id)}/hand-over"
         return from_json(Enqueued, self._http.call("POST", path, body, idempotent=True))

@@ -28,7 +28,7 @@ from dray.runtime.errors import (
 )
 from dray.runtime.models import Execution, Task, TaskType
 from dray.runtime.paths import HomePaths, SpoolPaths
-from dray.sdk import session
+from dray.sdk import continuing, session
 from dray.sdk.capture import Captured, Entry, Wishes, capture, entry_of_process
 from dray.sdk.client import Client, find_server
 from dray.sdk.exits import ExitWatch
@@ -36,6 +36,7 @@ from dray.sdk.reuse import LastTasks, Name, take_up
 from dray.sdk.session import Session
 from dray.sdk.streams import Tees
 
+_OFFLINE = "offline mode is on (DRAY_OFFLINE)"
 #: Repeats of a request while the script waits to begin; then it is recorded without a server.
 RETRIES = 1
 
@@ -46,6 +47,7 @@ class Request:
 
     Attributes:
         reuse: whether the last task of the same name may be taken up; or the id of one.
+        going_on: the failed or aborted task to continue, which no reuse resets.
         streams: which of ``stdout`` and ``stderr`` are kept.
         entry: how the script was started, when the interpreter cannot tell.
         bootstrap: the script does not call ``Task.init``; ``dray run`` does for it.
@@ -56,6 +58,7 @@ class Request:
     type: str = "training"
     tags: tuple[str, ...] = ()
     reuse: bool | str = True
+    going_on: continuing.Wanted | None = None
     output_uri: str = ""
     streams: tuple[str, ...] = ("stdout", "stderr")
     entry: Entry | None = None
@@ -95,6 +98,7 @@ class _Begun:
     Attributes:
         started: None without a server.
         url: of the server it is to be sent to; empty when none is known.
+        goes_on: whether it continues a task that had ended.
         why_offline: a sentence, when there is no server.
     """
 
@@ -102,6 +106,7 @@ class _Begun:
     claim_id: str
     started: Started | None = None
     url: str = ""
+    goes_on: bool = False
     why_offline: str = ""
 
 
@@ -111,6 +116,8 @@ def begin(request: Request) -> LocalRun:
     Raises:
         InvalidInput: a value that cannot be used.
         Unauthorized: the server does not know the token.
+        IllegalTransition: the task that is to be continued cannot be.
+        ServerUnreachable: one is to be continued and there is no server.
         StoreUnusable: the data folder cannot be written.
     """
     loaded = config.load()
@@ -123,6 +130,8 @@ def begin(request: Request) -> LocalRun:
     spool = _lay_out(begun, HomePaths(loaded.settings.home))
     attempt = Session(str(spool.root), os.getpid())
     attempt.record("runtime", values=_facts())
+    if begun.goes_on:
+        continuing.tell(attempt, draft)
     _put_shipper_beside(spool, begun, loaded.settings)
     session.adopt(attempt)
     attempt.export()
@@ -167,31 +176,56 @@ def _draft(request: Request, captured: Captured, entry: Entry) -> Task:
 def _begin_at_server(draft: Task, request: Request, settings: Settings) -> _Begun:
     claim_id = ids.new_id()
     if settings.offline:
-        return _Begun(draft, claim_id, why_offline="offline mode is on (DRAY_OFFLINE)")
+        return _offline(request, _Begun(draft, claim_id, why_offline=_OFFLINE))
     try:
         url, token = find_server(settings)
     except ServerUnreachable as exc:
-        return _Begun(draft, claim_id, why_offline=exc.message)
+        return _offline(request, _Begun(draft, claim_id, why_offline=exc.message))
     name = Name(url, draft.project, draft.name, str(draft.type))
     last = LastTasks(settings)
     try:
         with Client(url, token, retries=RETRIES) as client:
-            task, started = _start(client, draft, _candidate(request, last, name), name, claim_id)
+            begun = _going_on(client, draft, request, claim_id) or _start(
+                client, draft, request, _candidate(request, last, name), name, claim_id
+            )
     except ServerUnreachable as exc:
-        return _Begun(draft, claim_id, url=url, why_offline=exc.message)
-    last.remember(name, task.id)
-    return _Begun(task, claim_id, started, url)
+        return _offline(request, _Begun(draft, claim_id, url=url, why_offline=exc.message))
+    task = begun.task  # one that goes on by its id keeps its own name
+    last.remember(Name(url, task.project, task.name, str(task.type)), task.id)
+    return replace(begun, url=url)
+
+
+def _offline(request: Request, begun: _Begun) -> _Begun:
+    """Recorded without a server; a task that is to go on cannot be."""
+    if request.going_on is not None:
+        raise continuing.without_server(begun.why_offline)
+    return begun
+
+
+def _going_on(client: Client, draft: Task, request: Request, claim_id: str) -> _Begun | None:
+    """The task that is to be continued, started again; None where there is none."""
+    if request.going_on is None:
+        return None
+    node = socket.gethostname()
+    claimant = continuing.Claimant(f"local:{node}", node, claim_id)
+    started = continuing.go_on(client, request.going_on, draft, claimant)
+    if started is None:
+        session.say("continue_last_task: there is no earlier task of this name, so one begins")
+        return None
+    return _Begun(started.task, claim_id, started, goes_on=True)
 
 
 def _candidate(request: Request, last: LastTasks, name: Name) -> str:
+    if request.going_on is not None:
+        return ""  # there is none to go on with; nothing is to be reset instead
     if isinstance(request.reuse, str):
         return request.reuse
     return last.find(name) if request.reuse else ""
 
 
 def _start(
-    client: Client, draft: Task, candidate: str, name: Name, claim_id: str
-) -> tuple[Task, Started]:
+    client: Client, draft: Task, request: Request, candidate: str, name: Name, claim_id: str
+) -> _Begun:
     node = socket.gethostname()
     if candidate:
         task = take_up(client, candidate, name, draft)
@@ -201,14 +235,21 @@ def _start(
             except (IllegalTransition, NotFound):
                 pass  # another terminal was faster; this run gets a task of its own
             else:
-                return started.task, started
+                return _Begun(started.task, claim_id, started)
     members: Mapping[str, Any] = {
         name: getattr(draft, name)
         for name in ("id", "type", "tags", "owner", "execution", "comment")
     }
     client.create_task(draft.project, draft.name, **members)
-    started = client.start(draft.id, agent=f"local:{node}", node=node, claim_id=claim_id)
-    return started.task, started
+    count_from = request.going_on.initial_iteration if request.going_on is not None else None
+    started = client.start(
+        draft.id,
+        agent=f"local:{node}",
+        node=node,
+        claim_id=claim_id,
+        initial_iteration=count_from,
+    )
+    return _Begun(started.task, claim_id, started)
 
 
 def _lay_out(begun: _Begun, home: HomePaths) -> SpoolPaths:
@@ -292,7 +333,8 @@ def _user() -> str:
 def _announce(begun: _Begun, spool: SpoolPaths) -> None:
     short = begun.task.id[:8]
     if begun.started is not None:
-        session.say(f"recording task {short} · {page(begun.url, begun.task.id)}")
+        what = continuing.announced(begun.started) if begun.goes_on else f"recording task {short}"
+        session.say(f"{what} · {page(begun.url, begun.task.id)}")
         return
     later = "; it is sent as soon as the server answers" if begun.url else ""
     session.say(

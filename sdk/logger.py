@@ -39,9 +39,13 @@ class Logger:
     def report_scalar(self, title: str, series: str, value: float, iteration: int) -> None:
         """Add a point to ``series`` of the chart ``title``.
 
+        A task that was continued counts on: its initial iteration is added to ``iteration``.
+
         Raises:
             InvalidInput: value or iteration is no number.
         """
+        if self._attempt.initial_iteration:
+            iteration = self._counted(iteration)
         self._scalar(title, series, iteration, value)
 
     def report_single_value(self, name: str, value: float) -> None:
@@ -135,12 +139,19 @@ class Logger:
         del wait
         return True
 
+    def _counted(self, iteration: int) -> int:
+        """``iteration`` as the task counts; what is no number is left for the spool to refuse."""
+        try:
+            return int(iteration) + self._attempt.initial_iteration
+        except (TypeError, ValueError, OverflowError):
+            return iteration
+
     def _plot(self, title: str, series: str, iteration: int, kind: str, data: Any) -> None:
         self._attempt.record(
             "plot",
             title=str(title),
             series=str(series),
-            i=int(iteration),
+            i=int(self._counted(iteration)),
             type=kind,
             data=data,
         )

@@ -39,6 +39,7 @@ class Session:
         task: JSON of ``models.Task`` as the attempt began, kept up with what is recorded here.
         attempt: JSON of ``attempt.json``; its ``origin`` tells an agent's run from a local one.
         master_pid: the process that began the attempt; it alone states the end.
+        initial_iteration: added to every iteration that is reported.
     """
 
     def __init__(self, spool: str, master_pid: int) -> None:
@@ -46,7 +47,13 @@ class Session:
         self.task = _read(os.path.join(spool, TASK_FILE))
         self.attempt = _read(os.path.join(spool, ATTEMPT_FILE), missing_is_empty=True)
         self.master_pid = master_pid
+        self.initial_iteration = int(self.task.get("initial_iteration") or 0)
         self.writer = SpoolWriter(os.path.join(spool, RECORDS_FILE))
+        #: What ``get_last_iteration`` knows: bytes of records it has read, the highest there, and
+        #: the highest of earlier attempts once the server was asked.
+        self.n_looked_at = 0
+        self.last_iteration = 0
+        self.last_iteration_before: int | None = None
         #: Outcome that a ``mark_*`` call stated; nothing states another one after it.
         self.marked = ""
 
@@ -96,6 +103,14 @@ class Session:
         if news:
             stored.update(news)
             self.record("parameters", values=news)
+
+    def count_from(self, iteration: int) -> None:
+        """Add ``iteration`` to every one reported from now on, here and in new processes."""
+        self.task["initial_iteration"] = self.initial_iteration = iteration
+        path = os.path.join(self.spool, TASK_FILE)
+        # The file as the attempt began, not ``self.task``: a process that joins is to find the
+        # parameters that were stored then.
+        write_file(path, {**_read(path), "initial_iteration": iteration})
 
     def mark(self, outcome: str, reason: str) -> None:
         """State the end, whatever the process exits with: ``complete``, ``fail``, ``abort``."""

@@ -13,6 +13,7 @@ from dray.runtime.errors import InvalidInput
 from dray.sdk import argument_watch, session, task_start
 from dray.sdk.handle import RunningHandle
 from dray.sdk.light import TYPE_CHECKING
+from dray.sdk.task_iterations import TaskIterations
 from dray.sdk.task_labels import TaskLabels
 from dray.sdk.task_life import TaskLife
 from dray.sdk.task_outputs import TaskOutputs
@@ -41,7 +42,7 @@ class TaskTypes:
     custom = "custom"
 
 
-class Task(TaskParameters, TaskLabels, TaskOutputs, TaskLife):
+class Task(TaskParameters, TaskLabels, TaskOutputs, TaskIterations, TaskLife):
     """A task: the one this process runs, or any other, looked at through the server.
 
     Get one from :meth:`init`, :meth:`create`, :meth:`get_task` or :meth:`clone`.
@@ -78,7 +79,12 @@ class Task(TaskParameters, TaskLabels, TaskOutputs, TaskLife):
             tags: to find it by.
             reuse_last_task_id: overwrite the last task of the same project, name and type if it
                 is recent, was never in a queue and left no artifacts; or the id of a task.
-            continue_last_task: not supported yet.
+            continue_last_task: go on with a failed or aborted task instead of beginning one:
+                its outputs stay, its console goes on as a new attempt, and iterations count on
+                from the last one reported. True: your last task of that project and name,
+                however old, or the one that ``reuse_last_task_id`` names; a new task when there
+                is none. Text: the task of that id. A number: as True, and add that number to
+                iterations (0: count from 0 again). A completed task is final: clone or reset it.
             output_uri: noted; artifacts go to the server's store.
             auto_connect_arg_parser: record ``argparse`` arguments; a dict of argument name to
                 bool picks some, ``"*"`` stands for the rest.
@@ -89,6 +95,8 @@ class Task(TaskParameters, TaskLabels, TaskOutputs, TaskLife):
 
         Raises:
             InvalidInput: a value that cannot be used, or another task is running here.
+            IllegalTransition: the task to continue is pending, running, completed or published.
+            ServerUnreachable: there is a task to continue, and no server to say how far it came.
             Unauthorized: the server does not know the token.
         """
         options = task_start.Options(

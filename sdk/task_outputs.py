@@ -123,19 +123,6 @@ class TaskOutputs(TaskBase):
         self._handle.reload()
         return self.data.get("metrics") or {}
 
-    def get_last_iteration(self) -> int:
-        """The highest iteration reported by the script itself."""
-        metrics = self.get_last_scalar_metrics()
-        return max(
-            (
-                int(metric["last_iteration"])
-                for title, series in metrics.items()
-                if not title.startswith(":monitor:")
-                for metric in series.values()
-            ),
-            default=0,
-        )
-
     def get_reported_single_values(self) -> dict[str, float]:
         """Numbers of the summary, as ``report_single_value`` left them."""
         self._handle.reload()

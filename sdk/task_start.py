@@ -108,6 +108,11 @@ def forget() -> None:
 
 def _join(attempt: Session, options: Options) -> None:
     """Under an agent, or in a child of a run started by hand."""
+    offset = options.continue_last_task
+    if attempt.is_remote and isinstance(offset, int) and not isinstance(offset, bool):
+        from dray.sdk.task_iterations import whole
+
+        attempt.count_from(whole(offset, "continue_last_task"))
     argument_watch.connect(options.auto_connect_arg_parser)
     if not attempt.is_remote and _State.child_tees is None and options.auto_connect_streams:
         from dray.sdk.streams import Tees
@@ -133,14 +138,7 @@ def _check_same(attempt: Session, asked: tuple[str | None, str | None, str]) -> 
 
 
 def _explain(options: Options) -> None:
-    """Say what was asked for and is not done; refuse what would change what the run means."""
-    if options.continue_last_task is not False:
-        raise InvalidInput(
-            "continue_last_task is not supported yet: leave it out, and give the earlier task's "
-            "outputs to this one through Task.get_task(...).artifacts",
-            field="continue_last_task",
-            value=options.continue_last_task,
-        )
+    """Say what was asked for and is not done."""
     if isinstance(options.auto_connect_frameworks, Mapping):
         session.say("auto_connect_frameworks: models of frameworks are not recorded yet")
     if isinstance(options.output_uri, str):
@@ -152,7 +150,7 @@ def _explain(options: Options) -> None:
 
 
 def _begin(asked: tuple[str | None, str | None, str], options: Options) -> LocalRun:
-    from dray.sdk import local_run
+    from dray.sdk import continuing, local_run
     from dray.sdk.task_labels import tag_list
 
     return local_run.begin(
@@ -162,6 +160,7 @@ def _begin(asked: tuple[str | None, str | None, str], options: Options) -> Local
             type=asked[2],
             tags=tuple(tag_list(options.tags or ())),
             reuse=options.reuse_last_task_id,
+            going_on=continuing.wanted(options.continue_last_task, options.reuse_last_task_id),
             output_uri=options.output_uri if isinstance(options.output_uri, str) else "",
             streams=_streams(options.auto_connect_streams),
             entry=options.entry,

@@ -225,7 +225,7 @@ class TestInit:
         ("arguments", "said"),
         [
             ("task_type='cooking'", "is none of training, testing"),
-            ("continue_last_task=True", "continue_last_task is not supported yet"),
+            ("continue_last_task=''", "continue_last_task is empty: give the id of a task"),
         ],
     )
     def test_what_cannot_be_done_is_refused(
