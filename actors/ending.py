@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
 from dray.runtime import causes
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.errors import PreparationFailed
@@ -11,40 +16,81 @@ from dray.runtime.states import Event
 from dray.runtime.subprocesses import ExitStatus
 from dray.sdk.endings import cause_of, last_words
 
+#: What a machine runs out of, or suffers from; no task can help it.
+_MACHINE_ERRORS = frozenset(
+    (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+    )
+)
+
+
+@dataclass(frozen=True)
+class ProcessEnd:
+    """How the process of an attempt ended, and what was done to it.
+
+    Attributes:
+        asked: why it was asked to end, if it was.
+        steps: what was done to end it, in words.
+        fenced: its keeper ended it because the lease could not be renewed.
+        starved: what the kernel did for want of memory, in words; None: nothing.
+        stuck_pids: processes that outlived KILL.
+    """
+
+    status: ExitStatus
+    asked: Cause | None = None
+    steps: tuple[str, ...] = ()
+    fenced: bool = False
+    starved: str | None = None
+    stuck_pids: tuple[int, ...] = ()
+
 
 def preparation_cause(exc: Exception) -> Cause:
-    """The cause of an attempt whose process could not be started."""
+    """The cause of an attempt that could not be prepared: the task's fault, or the machine's."""
     if isinstance(exc, PreparationFailed):
-        cause = Cause(CauseKind(exc.details["kind"]), exc.message)
-        return cause.with_evidence(str(exc.details.get("evidence", "")))
+        evidence = str(exc.details.get("evidence", ""))
+        if trouble := _machine_trouble(exc, evidence):
+            return _not_prepared(trouble, evidence or exc.message)
+        return Cause(CauseKind(exc.details["kind"]), exc.message).with_evidence(evidence)
+    if trouble := _machine_trouble(exc, ""):
+        return _not_prepared(trouble, repr(exc))
     if isinstance(exc, OSError):
-        return Cause(CauseKind.ENVIRONMENT_FAILED, f"its process could not be started: {exc}")
+        return Cause(CauseKind.ENVIRONMENT_FAILED, f"it could not be prepared: {exc}")
     return Cause(CauseKind.SOURCE_FAILED, str(exc))
 
 
-def process_cause(
-    status: ExitStatus,
-    spool: SpoolPaths,
-    *,
-    asked: Cause | None,
-    steps: list[str],
-    fenced: bool,
-) -> Cause:
-    """The cause of an attempt whose process has ended; reads its spool, so it may block.
+def start_cause(exc: Exception) -> Cause:
+    """The cause of an attempt whose process could not be started."""
+    if isinstance(exc, OSError) and not _machine_trouble(exc, ""):
+        return Cause(CauseKind.ENVIRONMENT_FAILED, f"its process could not be started: {exc}")
+    message = f"its agent could not start a process: {exc}"
+    return causes.worker_lost(repr(exc), message)
 
-    Args:
-        asked: why it was asked to end, if it was.
-        steps: signals its tree was sent.
-        fenced: its keeper ended it because the lease could not be renewed.
-    """
-    if asked is not None:
-        return asked.with_evidence("\n".join(steps))
-    if fenced:
-        return Cause(
-            CauseKind.PREEMPTED,
-            "it lost contact with the server and ended itself before its lease ran out",
-            by="fence",
-        )
+
+def process_cause(end: ProcessEnd, spool: SpoolPaths) -> Cause:
+    """The cause of an attempt whose process has ended; reads its spool, so it may block."""
+    cause = _cause_of(end, spool)
+    if not end.stuck_pids:
+        return cause
+    pids = ", ".join(map(str, end.stuck_pids))
+    stuck = f"these processes outlived SIGKILL and hang in the kernel: {pids}"
+    return cause.with_evidence(f"{cause.evidence}\n{stuck}" if cause.evidence else stuck)
+
+
+def _cause_of(end: ProcessEnd, spool: SpoolPaths) -> Cause:
+    status = end.status
+    if end.asked is not None:
+        asked = end.asked.evidence
+        return end.asked.with_evidence("\n".join([*([asked] if asked else []), *end.steps]))
+    if end.fenced:
+        message = "it lost contact with the server and ended itself before its lease ran out"
+        return replace(causes.worker_lost("\n".join(end.steps), message), by="fence")
     if status.lost:
         return causes.worker_lost("the process that kept it was killed")
     stated = final_record(spool)
@@ -56,4 +102,30 @@ def process_cause(
         cause = causes.killed(status.signal or 0)
     if causes.end_event(cause) is Event.COMPLETE:
         return cause
-    return cause.with_evidence(last_words(spool))
+    words = last_words(spool)
+    if end.starved is None:
+        return cause.with_evidence(words)
+    message = f"{cause.message} after the kernel ran out of memory for it ({end.starved})"
+    starved = replace(cause, kind=CauseKind.OUT_OF_MEMORY, message=message)
+    # The figures last: evidence that is too long loses its beginning.
+    return starved.with_evidence(f"{words}\n{end.starved}" if words else end.starved)
+
+
+def _not_prepared(trouble: str, evidence: str) -> Cause:
+    message = f"its node could not prepare it: {trouble}"
+    return causes.worker_lost("", message).with_evidence(evidence)
+
+
+def _machine_trouble(exc: BaseException, evidence: str) -> str:
+    """What the machine lacked, in the system's words; empty when it is not the machine."""
+    for each in _chain(exc):
+        if isinstance(each, OSError) and each.errno in _MACHINE_ERRORS:
+            return os.strerror(each.errno)
+    words = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+    return next((each for each in words if each in evidence), "")
+
+
+def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__

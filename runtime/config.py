@@ -51,7 +51,10 @@ class Settings:
         heartbeat_s: longest an idle lease renewal waits at the server for a stop request.
         safety_tick_s: how often the scheduler re-derives what it was told by pushes.
         agent_idle_s: seconds an elastic agent stays warm without work.
-        stop_grace_s: seconds between INT and TERM, and between TERM and KILL.
+        stop_grace_s: seconds between INT and TERM when a task is stopped; KILL comes a second
+            after TERM, or sooner when this is less. A task's policy may say another.
+        cgroups: give each attempt a cgroup of its own where the system lets an agent make one:
+            its memory limit holds, and what ran out of memory says so.
         snapshot_limit_bytes: largest snapshot sent without asking. 200 MiB.
         upload_limit_bytes: largest request body of one blob. 20 GiB.
         frame_limit_bytes: largest request body of records. 16 MiB.
@@ -77,6 +80,7 @@ class Settings:
     safety_tick_s: float = 15.0
     agent_idle_s: float = 600.0
     stop_grace_s: float = 5.0
+    cgroups: bool = True
     snapshot_limit_bytes: int = 200 << 20
     upload_limit_bytes: int = 20 << 30
     frame_limit_bytes: int = 16 << 20

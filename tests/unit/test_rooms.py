@@ -69,6 +69,17 @@ RULES = (
         ("dray.runtime", "dray.actors", "dray.sdk.client", "dray.sdk.shipping"),
         ("anyio",),
     ),
+    Rule(
+        "actors/child.py",
+        (
+            "dray.runtime",
+            "dray.envbuilder.launch",
+            "dray.actors",
+            "dray.sdk.shipping",
+            "dray.sdk.threads",
+        ),
+        ("anyio",),
+    ),
     Rule("actors/ending.py", ("dray.runtime", "dray.sdk.endings")),
     Rule(
         "actors/preparation.py",

@@ -1,0 +1,203 @@
+"""The process of an attempt, from its start until nothing of its tree is left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from dataclasses import dataclass, field
+
+import anyio
+
+from dray.actors.ending import ProcessEnd
+from dray.actors.orders import WorkOrder
+from dray.actors.streams import AttemptSpool
+from dray.actors.workshop import Workshop
+from dray.envbuilder.launch import LaunchPlan
+from dray.runtime import causes, codec
+from dray.runtime.abort_pipe import run_callbacks
+from dray.runtime.causes import Cause, CauseKind
+from dray.runtime.cgroups import Cgroup, OomWatch
+from dray.runtime.hardware import Sampler
+from dray.runtime.lease import LeaseTerms
+from dray.runtime.models import OnLost
+from dray.runtime.spool import SpoolWriter
+from dray.runtime.strays import end_strays
+from dray.runtime.subprocesses import ChildProcess
+from dray.sdk.shipping import Shipper
+from dray.sdk.threads import in_thread
+
+#: Between two hardware samples; a shorter task has none.
+SAMPLE_EVERY_S = 10.0
+
+log = logging.getLogger("dray.agent")
+
+
+@dataclass
+class StopRequest:
+    """Why an attempt shall end, once somebody asked for it; the first cause counts.
+
+    Attributes:
+        at_once: nothing it says any more would be kept, so its abort callbacks are not called.
+    """
+
+    cause: Cause | None = None
+    at_once: bool = False
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self, cause: Cause, *, at_once: bool = False) -> bool:
+        """Give a cause; False when there was one before."""
+        if self.cause is not None:
+            return False
+        self.cause, self.at_once = cause, at_once
+        self.asked.set()
+        return True
+
+
+class ChildRun:
+    """One child: started, streamed, sampled, fenced, stopped."""
+
+    def __init__(
+        self,
+        order: WorkOrder,
+        shop: Workshop,
+        spool: AttemptSpool,
+        shipper: Shipper,
+        stop: StopRequest,
+    ) -> None:
+        self._task, self._shop, self._spool = order.task, shop, spool
+        self._shipper, self._stop = shipper, stop
+        self._terms = LeaseTerms(order.lease_ttl_s)
+        grace_s = order.task.policy.stop_grace_s
+        self._grace_s = shop.settings.stop_grace_s if grace_s is None else grace_s
+        self._is_deaf = False
+        self._callbacks: list[str] = []
+        self._cgroup = Cgroup([])
+        if shop.settings.cgroups:
+            memory_bytes = order.task.execution.resources.memory_bytes
+            self._cgroup = Cgroup.make(f"{order.task.id}.{order.epoch}", memory_bytes)
+        self._oom = OomWatch(self._cgroup)
+
+    async def run(self, plan: LaunchPlan) -> ProcessEnd:
+        """Start it and watch over it until it and everything below it is gone.
+
+        Raises:
+            OSError: it could not be started.
+            DrayError: the supervisor could not be started.
+        """
+        try:
+            process = await self._shop.supervisor.spawn(
+                plan.argv, cwd=plan.cwd, env=plan.env, on_output=self._keep, cgroup=self._cgroup
+            )
+            await self._watch(process)
+            self._end_output()
+            return self._end_of(process)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await asyncio.to_thread(self._cgroup.close)
+
+    async def _watch(self, process: ChildProcess) -> None:
+        self._shipper.mark_executing()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._stop_when_asked, process)
+                tasks.start_soon(self._limit_time)
+                tasks.start_soon(self._sample, process.pid)
+                tasks.start_soon(self._hold_fence, process)
+                await process.wait()
+                # What the child left behind holds memory and GPUs: it goes before the slot is free.
+                await process.stop(self._grace_s, signal.SIGTERM)
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):  # whatever happened, no process outlives this
+                await process.stop(0, signal.SIGKILL)
+                if process.status is not None and process.status.lost:
+                    # Nobody kept what the child had detached from itself.
+                    spool = str(self._spool.paths.root)
+                    await asyncio.to_thread(end_strays, "DRAY_SPOOL", spool)
+
+    def _end_of(self, process: ChildProcess) -> ProcessEnd:
+        status = process.status
+        assert status is not None  # noqa: S101 - wait() returned
+        died_of_kill = status.signal == signal.SIGKILL or status.exit_code == 128 + signal.SIGKILL
+        return ProcessEnd(
+            status,
+            asked=self._stop.cause,
+            steps=(*self._callbacks, *process.steps),
+            fenced=process.fenced,
+            starved=self._oom.verdict(
+                died_of_kill=died_of_kill and not process.fenced,
+                max_rss_bytes=status.max_rss_bytes,
+            ),
+            stuck_pids=tuple(process.stuck_pids),
+        )
+
+    def _keep(self, stream: str, data: bytes) -> None:
+        """Put output into the spool; without room for it the attempt ends, at an exact prefix."""
+        if self._is_deaf:
+            return
+        try:
+            self._spool.append(stream, data)
+        except OSError as exc:
+            self._turn_deaf(exc)
+
+    def _end_output(self) -> None:
+        """Have the last bytes of a flood kept, and what each stream came to stated."""
+        try:
+            self._spool.end_output()
+        except OSError as exc:
+            self._turn_deaf(exc)
+
+    def _turn_deaf(self, exc: OSError) -> None:
+        self._is_deaf = True
+        message = f"its output could not be kept on node {self._shop.node_name}: {exc}"
+        self._stop.ask(Cause(CauseKind.WORKER_LOST, message), at_once=True)
+
+    async def _stop_when_asked(self, process: ChildProcess) -> None:
+        await self._stop.asked.wait()
+        cause = self._stop.cause
+        if cause is not None and not self._stop.at_once:
+            told = codec.to_json(cause)
+            root = self._spool.paths.root
+            self._callbacks = await in_thread(lambda: run_callbacks(root, told))
+        await process.stop(self._grace_s)
+
+    async def _limit_time(self) -> None:
+        limit_s = self._task.policy.max_run_time_s
+        if limit_s is not None:
+            await anyio.sleep(limit_s)
+            self._stop.ask(causes.time_limit(limit_s))
+
+    async def _sample(self, pid: int) -> None:
+        """Record what the child's tree and its machine use, as long as there is room for it."""
+        try:
+            await self._sample_for_ever(pid)
+        except OSError as exc:
+            log.warning("task %s is not sampled: %s", self._task.id[:8], exc)
+
+    async def _sample_for_ever(self, pid: int) -> None:
+        began = self._shop.clock.monotonic()
+        await anyio.sleep(SAMPLE_EVERY_S)  # a short task is spared even the first look
+        sampler = await asyncio.to_thread(Sampler, pid=pid)
+        with SpoolWriter(self._spool.records) as writer:
+            while True:
+                await anyio.sleep(SAMPLE_EVERY_S)
+                elapsed_s = round(self._shop.clock.monotonic() - began)
+                sample = await asyncio.to_thread(sampler.sample)
+                for title, values in sample.items():
+                    for series, value in values.items():
+                        writer.scalar(title, series, elapsed_s, value)
+                self._shipper.notify()
+
+    async def _hold_fence(self, process: ChildProcess) -> None:
+        """Keep the child's dead man's switch from falling while the lease is renewed.
+
+        The switch is in the child's keeper, so it also falls when this process hangs. Under
+        the policy ``wait`` nobody else will run the task, so silence ends nothing.
+        """
+        if self._task.policy.on_lost is OnLost.WAIT:
+            return
+        while True:
+            silent_s = self._shop.clock.monotonic() - self._shipper.last_confirmed
+            process.fence(max(self._terms.fence_after_s - silent_s, 0.01))
+            await anyio.sleep(self._terms.renew_every_s / 2)
