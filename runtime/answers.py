@@ -180,3 +180,35 @@ class ServerInfo:
     refused_stale_writes: int = 0
     components: list[Component] = field(default_factory=list[Component])
     storage: Storage = field(default_factory=Storage)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check of a store came to.
+
+    Attributes:
+        promise: what must be true, in one sentence.
+        n_violations: how often it is not.
+        violations: the first of them, each with what it is about (mostly a task's id).
+    """
+
+    name: str
+    promise: str
+    ok: bool
+    n_violations: int = 0
+    violations: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True)
+class IntegrityReport:
+    """What all checks of a store came to.
+
+    Attributes:
+        deep: whether every blob was read.
+    """
+
+    home: str
+    ok: bool
+    deep: bool
+    seconds: float
+    checks: list[CheckResult] = field(default_factory=list[CheckResult])

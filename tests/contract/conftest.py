@@ -21,8 +21,11 @@ from dray.runtime.paths import HomePaths
 from dray.runtime.records import Chunk, Frame, encode_record
 from dray.runtime.states import State
 from dray.runtime.store import Assignment, By, ClaimRequest, FrameReply, Store
+from dray.runtime.store.integrity import check_store
 
 BY = By("tester", "request-1")
+#: Tests name blobs that nobody has uploaded.
+_FREE = ("blobs_there",)
 TTL_S = 30.0
 
 
@@ -49,6 +52,8 @@ class World:
     home: HomePaths
     clock: HandClock
     store: Store
+    #: A test that spoils the files on purpose says so; all others leave every invariant true.
+    is_sound: bool = True
 
     async def draft(self, **members: Any) -> Task:
         task = Task(**{"id": "", "name": "train", "project": "vision", **members})
@@ -145,4 +150,9 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def world(home: HomePaths, clock: HandClock, empty_home: Path) -> AsyncIterator[World]:
     shutil.copytree(empty_home, home.root, ignore=shutil.ignore_patterns("ballast"))
     async with await Store.open(home, clock) as store:
-        yield World(home, clock, store)
+        world = World(home, clock, store)
+        yield world
+    if world.is_sound:
+        report = await asyncio.to_thread(check_store, home, deep=True)
+        violated = [check for check in report.checks if not check.ok and check.name not in _FREE]
+        assert not violated, "\n".join(f"{c.promise}: {c.violations}" for c in violated)

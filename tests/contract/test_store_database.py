@@ -272,6 +272,7 @@ async def test_a_folder_that_cannot_be_written_is_refused_with_the_way_out(
 async def test_a_newer_file_is_refused_and_left_as_it_is(
     world: World, name: str, clock: HandClock
 ) -> None:
+    world.is_sound = False
     await world.store.close()
     path = world.home.state_db.with_name(name)
     with sqlite3.connect(path) as connection:
