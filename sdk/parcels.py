@@ -81,6 +81,11 @@ class Parcel:
     is_rest: bool
     blobs: list[str] = field(default_factory=list[str])
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of streams in the frame."""
+        return sum(len(chunk.data) for chunk in self.frame.chunks) if self.frame else 0
+
 
 class ParcelService:
     """Cuts a spool into frames and delivers them in order.

@@ -17,6 +17,7 @@ from dray.runtime.models import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.sdk.parcels import FRAME_BYTES, FrameSender, News, ParcelService
 from dray.sdk.threads import in_thread
+from dray.sdk.throttle import Throttle
 from dray.sdk.transport import pause_s
 
 #: Answers after which nothing of this attempt will ever be taken; all others are tried again.
@@ -45,6 +46,8 @@ class Pace:
         renew_after_s: before the first renewal; the lease is fresh when an attempt begins.
         renew_wait_s: longest a renewal waits at the server for a request to stop.
         lease_ttl_s: length of the lease until the server has said another.
+        bytes_s: how fast a backlog is sent, so that a flood leaves the server to others.
+        burst_bytes: sent at once before that counts.
     """
 
     frame_bytes: int = FRAME_BYTES
@@ -54,6 +57,8 @@ class Pace:
     renew_after_s: float = 0.5
     renew_wait_s: float = 8.0
     lease_ttl_s: float = 30.0
+    bytes_s: float = 8 << 20
+    burst_bytes: float = 4 << 20
 
 
 class Shipper:
@@ -101,6 +106,11 @@ class Shipper:
         self._last_reply: FrameReply | None = None
         #: Loop time at which the next frame goes; None: when there is something to send.
         self._due: float | None = None
+        self._throttle = Throttle(self._pace.bytes_s, self._pace.burst_bytes)
+        #: Loop time before which no frame goes, whatever is due.
+        self._not_before = 0.0
+        #: Loop time at which the server last took a frame.
+        self._taken_at = 0.0
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self._crash: Exception | None = None
@@ -134,6 +144,10 @@ class Shipper:
     async def finish(self, cause: Cause, timeout_s: float) -> FrameReply:
         """Send the rest and the end of the attempt; safe to cancel and to call again.
 
+        Args:
+            cause: of the end.
+            timeout_s: how long to wait while the server takes nothing.
+
         Raises:
             StaleEpoch: another attempt is the current one.
             ServerUnreachable: not done in time. Shipping goes on until the owner leaves; what
@@ -142,12 +156,7 @@ class Shipper:
         if self._news.cause is None:
             self._tell(cause=cause)
         self._send_within(0.0)
-        # Not `wait_for`: up to Python 3.11 it may swallow a cancellation (CPython issue 86296).
-        over = asyncio.create_task(self._over.wait())
-        try:
-            await asyncio.wait({over}, timeout=timeout_s)
-        finally:
-            over.cancel()
+        await self._until_over(timeout_s)
         failure = self.refused or self._crash
         if failure is not None:
             raise failure
@@ -159,6 +168,19 @@ class Shipper:
                 epoch=self._epoch,
             )
         return self._last_reply
+
+    async def _until_over(self, timeout_s: float) -> None:
+        """Wait for the end to be taken, or for the server to take nothing for so long."""
+        # Not `wait_for`: up to Python 3.11 it may swallow a cancellation (CPython issue 86296).
+        over, loop = asyncio.create_task(self._over.wait()), asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            while (left := max(began, self._taken_at) + timeout_s - loop.time()) > 0:
+                done, _ = await asyncio.wait({over}, timeout=left)
+                if done:
+                    return
+        finally:
+            over.cancel()
 
     async def run(self) -> None:
         """Ship until the attempt is closed or refused. Cancel it to stop earlier."""
@@ -208,7 +230,9 @@ class Shipper:
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()
         while not self._over.is_set():
-            left = self._pace.tick_s if self._due is None else self._due - loop.time()
+            left = self._pace.tick_s
+            if self._due is not None:
+                left = max(self._due, self._not_before) - loop.time()
             if left <= 0:
                 return
             self._changed.clear()
@@ -221,9 +245,13 @@ class Shipper:
                 self._due = loop.time()
 
     async def _send_one(self, news: News) -> None:
-        sent_at = self._clock.monotonic()
+        sent_at, loop = self._clock.monotonic(), asyncio.get_running_loop()
+        began = loop.time()
         reply, parcel = await in_thread(lambda: self._parcels.send_next(news))
         if reply is not None:
+            self._taken_at = loop.time()
+            took_s = self._taken_at - began
+            self._not_before = self._throttle.sent(parcel.n_bytes, took_s, self._taken_at)
             self._forget(news)
             self._confirm(reply, sent_at)
         if self._parcels.is_closed:
