@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench up down clean
+.PHONY: help install demo test lint format bench chaos up down clean
 
 help:            ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -35,6 +35,10 @@ format: install  ## Format and fix what can be fixed
 
 bench: install   ## Measure the budgets of docs/performance.md  [ONLY="name ..."]
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+FOR ?= 5m
+chaos: install   ## Break a private cluster and judge the promises  [FOR=5m] [SEED=n]
+	@$(BIN)/dray selftest --chaos $(FOR) $(if $(SEED),--seed $(SEED))
 
 up: install      ## Start the local cluster
 	@$(BIN)/dray up

@@ -13,13 +13,24 @@ from typing import Annotated
 import typer
 
 from dray.runtime.errors import DrayError, ServerUnreachable
-from dray.sdk.cli import agents, cluster, demo, init, projects, queues, run_script, sync, tasks
+from dray.sdk.cli import (
+    agents,
+    cluster,
+    demo,
+    init,
+    projects,
+    queues,
+    run_script,
+    selftest,
+    sync,
+    tasks,
+)
 from dray.sdk.cli.session import group
 
 USAGE, UNREACHABLE, INTERRUPTED = 2, 3, 130
 
 app = group("Haul experiments from a laptop onto a Ray cluster.")
-for nounless in (cluster, demo, init, run_script, sync):
+for nounless in (cluster, demo, init, run_script, selftest, sync):
     app.add_typer(nounless.app)
 app.add_typer(tasks.app, name="task")
 app.add_typer(queues.app, name="queue")

@@ -14,7 +14,7 @@ import pytest
 import dray
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("runtime", "actors", "api", "sdk", "envbuilder", "examples")
+ROOMS = ("runtime", "actors", "api", "sdk", "envbuilder", "selftest", "examples")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.pyc")
 
 

@@ -1,0 +1,1 @@
+"""Breaks a cluster of its own on purpose, and says which promises held."""
