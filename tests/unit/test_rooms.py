@@ -13,7 +13,7 @@ import pytest
 import dray
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("runtime", "envbuilder", "sdk", "api", "actors", "examples", "src/dray")
+FOLDERS = ("runtime", "envbuilder", "sdk", "api", "actors", "selftest", "examples", "src/dray")
 
 #: Everything of ``runtime`` but the store, which the gateway alone opens.
 RUNTIME = ("dray.runtime", "-dray.runtime.store")
@@ -54,6 +54,12 @@ RULES = (
     ),
     Rule("sdk/cli", (*RUNTIME, "dray.sdk"), ("typer",), lazily=("rich",)),
     Rule("sdk/cli/cluster.py", (*RUNTIME, "dray.sdk"), ("typer",), ("rich", "dray.actors.cluster")),
+    Rule(
+        "sdk/cli/selftest.py",
+        (*RUNTIME, "dray.sdk"),
+        ("typer",),
+        ("rich", "dray.selftest.chaos", "dray.selftest.report"),
+    ),
     Rule("api", ("dray.runtime", "dray.api"), ("fastapi", "pydantic", "starlette", "anyio")),
     Rule(
         "actors",
@@ -86,6 +92,9 @@ RULES = (
         ("dray.runtime", "dray.envbuilder", "dray.actors", "dray.sdk.client"),
     ),
     Rule("actors/workshop.py", ("dray.runtime", "dray.sdk.client"), ("anyio",)),
+    Rule("selftest", (*RUNTIME, "dray.sdk", "-dray.sdk.cli", "dray.selftest"), ("psutil",)),
+    # It runs in a task, where there is what a user's script has, and nothing of ours around it.
+    Rule("selftest/script.py", (), lazily=FACADE),
     Rule("examples", FACADE, ("numpy", "sklearn", "data")),
     Rule("src/dray/__init__.py", (), lazily=(*RUNTIME, "dray.sdk", "-dray.sdk.cli")),
     Rule("src/dray/__main__.py", ("dray.sdk.cli.main",)),
