@@ -44,6 +44,7 @@ def hand_over(run: LocalRun, queue: str | None) -> None:
             queue=target,
             execution=execution,
             parameters=_parameters(run),
+            policy=run.attempt.task.get("policy"),
             receipt=receipt,
         )
     task_id = run.attempt.task_id
@@ -71,6 +72,7 @@ def clone_to_queue(run: LocalRun, queue: str | None) -> str:
             execution={**_execution(run), "snapshot": snapshot_id},
             parameters=_parameters(run),
             configuration=_configuration(run),
+            policy=run.attempt.task.get("policy") or clone.policy,
         )
         answer = client.enqueue(clone.id, target)
     _announce(answer, clone.id, target, run.url)

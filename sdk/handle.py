@@ -64,6 +64,10 @@ if TYPE_CHECKING:
             """Change what the task runs."""
             ...
 
+        def put_policy(self, members: Json) -> None:
+            """Set what may be done with it when things go wrong."""
+            ...
+
         def put_progress(self, percent: float) -> None:
             """Say how far it is."""
             ...
@@ -117,7 +121,7 @@ class RunningHandle:
         """Take the server's word for all but what this run records itself."""
         from dray.runtime.codec import to_json
 
-        own = ("parameters", "configuration", "artifacts", "execution", "properties")
+        own = ("parameters", "configuration", "artifacts", "execution", "properties", "policy")
         fresh = to_json(self.client().get_task(self.attempt.task_id))
         self.attempt.task.update({k: v for k, v in fresh.items() if k not in own})
 
@@ -169,6 +173,11 @@ class RunningHandle:
         """Record what is known of the code and packages now."""
         self.data.setdefault("execution", {}).update(members)
         self.attempt.record("execution", values=members)
+
+    def put_policy(self, members: Json) -> None:
+        """Keep it until the run moves to a queue; under an agent the stored one counts."""
+        if not self.attempt.is_remote:
+            self.data["policy"] = members
 
     def put_progress(self, percent: float) -> None:
         """Record how far it is."""
@@ -237,6 +246,10 @@ class ServerHandle:
     def put_execution(self, members: Json) -> None:
         """Edit what the draft runs."""
         self._edit(execution=members)
+
+    def put_policy(self, members: Json) -> None:
+        """Edit the draft's policy."""
+        self._edit(policy=members)
 
     def put_progress(self, percent: float) -> None:
         """Only a run knows how far it is."""

@@ -13,11 +13,13 @@ from dray.runtime.errors import InvalidInput
 from dray.sdk import argument_watch, session, task_start
 from dray.sdk.handle import RunningHandle
 from dray.sdk.light import TYPE_CHECKING
+from dray.sdk.task_abort import TaskAbort
 from dray.sdk.task_iterations import TaskIterations
 from dray.sdk.task_labels import TaskLabels
 from dray.sdk.task_life import TaskLife
 from dray.sdk.task_outputs import TaskOutputs
 from dray.sdk.task_parameters import TaskParameters
+from dray.sdk.task_policy import TaskPolicy
 
 if TYPE_CHECKING:
     from typing import Any
@@ -42,7 +44,9 @@ class TaskTypes:
     custom = "custom"
 
 
-class Task(TaskParameters, TaskLabels, TaskOutputs, TaskIterations, TaskLife):
+class Task(
+    TaskParameters, TaskLabels, TaskOutputs, TaskIterations, TaskPolicy, TaskLife, TaskAbort
+):
     """A task: the one this process runs, or any other, looked at through the server.
 
     Get one from :meth:`init`, :meth:`create`, :meth:`get_task` or :meth:`clone`.
