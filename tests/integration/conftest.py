@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from dray.runtime.errors import ServerUnreachable
-from dray.runtime.models import Execution, Parameter, Task
+from dray.runtime.models import Execution, Parameter, Policy, Task
 from dray.runtime.paths import HomePaths
 from dray.runtime.snapshots import FileEntry, encode_manifest
 from dray.runtime.states import State
@@ -57,6 +58,7 @@ class Cluster:
         *,
         queue: str = "default",
         parameters: dict[str, Parameter] | None = None,
+        policy: Policy | None = None,
         **execution: Any,
     ) -> Task:
         """Enqueue a task whose code is one file with this text.
@@ -70,6 +72,7 @@ class Cluster:
             "main.py",
             execution=Execution(entry_point="main.py", snapshot=snapshot, **execution),
             parameters=parameters or {},
+            policy=policy or Policy(),
         )
         return self.client.enqueue(created.id, queue).task
 
@@ -108,17 +111,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    root = tmp_path_factory.mktemp("cluster")
+@contextmanager
+def running_cluster(root: Path, *arguments: str, **variables: str) -> Iterator[Cluster]:
+    """A cluster of its own, brought up with these arguments and variables, and down again."""
     environ = {
         **{k: v for k, v in os.environ.items() if not k.startswith("DRAY_")},
         "DRAY_HOME": str(root / "home"),
         "DRAY_CACHE": str(root / "cache"),
         "DRAY_PORT": str(free_port()),
         "DRAY_STOP_GRACE_S": "0.5",
+        **variables,
     }
-    command = [sys.executable, "-m", "dray", "up", "--json", "--num-cpus", "4", "--num-gpus", "2"]
+    command = [sys.executable, "-m", "dray", "up", "--json", *arguments]
     try:
         up = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=180)
         assert up.returncode == 0, up.stderr
@@ -135,3 +139,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             timeout=120,
         )
         assert down.returncode == 0, down.stderr
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    root = tmp_path_factory.mktemp("cluster")
+    with running_cluster(root, "--num-cpus", "4", "--num-gpus", "2") as running:
+        yield running

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dray.actors import rayhost
 from dray.runtime.causes import CauseKind
+from dray.runtime.models import Policy
 from dray.runtime.paths import HomePaths
 from dray.runtime.resources import Resources
 from dray.runtime.states import State
@@ -34,7 +35,7 @@ def test_a_script_that_deletes_its_spool_runs_once(cluster: Cluster) -> None:
         "while os.path.exists(root): shutil.rmtree(root, ignore_errors=True)\n"
         "print('into the void', flush=True)\n"
     )
-    ended = cluster.finished(cluster.submit(source))
+    ended = cluster.finished(cluster.submit(source, policy=Policy(max_requeues=0)))
     assert (ended.state, ended.epoch) == (State.FAILED, 1)
     assert ended.cause is not None
     assert "could not be kept" in ended.cause.message
@@ -47,7 +48,7 @@ def test_output_a_node_has_no_room_for_fails_its_task_alone(cluster: Cluster) ->
         "print('lost', flush=True)\n"
         "time.sleep(600)\n"
     )
-    ended = cluster.finished(cluster.submit(source))
+    ended = cluster.finished(cluster.submit(source, policy=Policy(max_requeues=0)))
     assert (ended.state, ended.epoch) == (State.FAILED, 1)
     assert ended.cause is not None
     assert ended.cause.kind is CauseKind.WORKER_LOST
