@@ -17,6 +17,9 @@ from dray.selftest.proxy import Proxy, Trouble
 
 #: Between two faults, on average.
 PAUSE_S = 0.8
+#: While nothing runs, because all is being started again, only so many are dealt: a fault says
+#: most where work is under way, and a slow machine would never get to any.
+IDLE_SHARE = 0.15
 #: Stops and cuts last up to this many leases: most are healed in time, some are not.
 LONGEST_IN_LEASES = 1.6
 #: How long a process may take to be seen dead or stopped after the signal.
@@ -123,9 +126,12 @@ class Nemesis:
 
     def _deal(self) -> None:
         """Play the first card for which there is a target; what cannot be played stays first."""
+        found = processes.find(self._ray_pid)
+        is_at_work = any(each.kind == "child" for each in found)
+        if not is_at_work and self._rng.random() > IDLE_SHARE:
+            return
         fresh = [card for card in DECK if card not in self._deck]
         self._rng.shuffle(fresh)
-        found = processes.find(self._ray_pid)
         for card in [*self._deck, *fresh]:
             if self._play(card, found):
                 if card in fresh:
@@ -139,7 +145,7 @@ class Nemesis:
         targets = [f for f in found if f.kind == card.target and self._may_hit(f)]
         if not targets:
             return False
-        target = self._rng.choice(targets)
+        target = self._rng.choice(_at_work(targets, found) or targets)
         fault = Fault(card, time.monotonic(), target.pid, attempt=target.attempt)
         self.faults.append(fault)
         if card.action == "kill":
@@ -189,6 +195,12 @@ class Nemesis:
         longest_s = 1.0 if is_short else LONGEST_IN_LEASES * LEASE_TTL_S
         until = fault.at + self._rng.uniform(0.1, longest_s)
         self._open.append(_Open(until, fault, target, heal))
+
+
+def _at_work(targets: list[Found], found: list[Found]) -> list[Found]:
+    """Those of an agent's processes that have a task."""
+    busy = {each.agent_pid for each in found if each.kind == "child"}
+    return [target for target in targets if target.agent_pid in busy]
 
 
 def _send(pid: int, number: signal.Signals) -> bool:

@@ -1,0 +1,1 @@
+"""The chaos itself: its judge, its script, its proxy, its plans."""
