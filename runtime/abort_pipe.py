@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 #: Whatever a callback asks for, a stop takes no longer than this for it.
 LONGEST_S = 1800.0
-#: A cause is cut to this; a pipe takes so much in one piece.
-_MESSAGE_BYTES = 2048
+#: Processes of one run whose callbacks are called.
+_MOST = 256
+#: Each word of a cause is cut to so many characters: a pipe takes 4 KiB in one piece.
+_WORD = 300
 
 
 def pipe_path(spool: str, pid: int) -> str:
@@ -83,12 +85,13 @@ def run_callbacks(spool: Path, cause: Mapping[str, Any]) -> list[str]:
 def _registered(spool: Path) -> list[tuple[int, float]]:
     """Process and time limit of each callback."""
     found: list[tuple[int, float]] = []
-    for file in sorted(spool.glob("abort.*.json")):
+    for file in sorted(spool.glob("abort.*.json"))[:_MOST]:
         # The run's own processes write here: what is not as it should be is nobody's callback.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             with file.open("rb") as stream:
-                terms = json.loads(stream.read(4096))
-            found.append((int(terms["pid"]), min(max(float(terms["timeout_s"]), 0), LONGEST_S)))
+                terms = json.loads(stream.read(256))
+            # In this order, which makes a number of what is none (NaN).
+            found.append((int(terms["pid"]), max(0.0, min(LONGEST_S, float(terms["timeout_s"])))))
     return found
 
 
@@ -99,8 +102,8 @@ def _tell(spool: Path, terms: tuple[int, float], cause: Mapping[str, Any]) -> in
         fd = os.open(pipe_path(str(spool), terms[0]), flags)
     except OSError:
         return -1  # no such process any more
-    words = {name: str(cause.get(name) or "")[:500] for name in ("kind", "message", "by")}
-    message = json.dumps(words)[:_MESSAGE_BYTES].encode() + b"\n"
+    words = {name: str(cause.get(name) or "")[:_WORD] for name in ("kind", "message", "by")}
+    message = json.dumps(words, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     try:
         if not stat.S_ISFIFO(os.fstat(fd).st_mode):
             raise OSError(errno.EINVAL, "not a pipe")

@@ -7,12 +7,21 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from typing import Any
+
+from dray.runtime.children import in_words
 
 #: How often a process is looked at where the system cannot tell of its end.
 _LOOK_EVERY_S = 0.2
 #: How often the rest of a tree is looked at once signals were sent.
 _LOOK_AGAIN_S = 0.05
+#: Longest time between TERM and KILL, as for the children of agents.
+_TERM_GRACE_S = 1.0
+#: How long KILL is repeated; what is there still hangs in the kernel.
+_KILL_WITHIN_S = 5.0
+#: Windows knows but one way to end a process.
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 class Script:
@@ -61,15 +70,36 @@ class Script:
         while self.is_running:  # noqa: ASYNC110  (no system tells us where there is no pidfd)
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def stop(self, grace_s: float) -> None:
-        """End the tree: INT, then TERM, then KILL, with ``grace_s`` seconds between them."""
-        ladder = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)]
-        for number in ladder[1:] if sys.platform == "win32" else ladder:
-            for process in self._tree():
-                with contextlib.suppress(self._psutil.Error):  # it has just ended
-                    process.send_signal(number)
-            if await self._gone_within(grace_s):
-                return
+    async def stop(self, grace_s: float) -> list[str]:
+        """End the tree: INT, ``grace_s`` seconds, TERM, at most one second, KILL.
+
+        Returns:
+            Which signals went to how many processes, and which outlived them.
+        """
+        steps: list[str] = []
+        polite = [(signal.SIGINT, grace_s), (signal.SIGTERM, min(grace_s, _TERM_GRACE_S))]
+        for number, wait_s in [] if sys.platform == "win32" else polite:
+            steps += self._send(number, number.name)
+            if await self._gone_within(wait_s):
+                return steps
+        deadline = time.monotonic() + _KILL_WITHIN_S
+        steps += self._send(_KILL, "SIGKILL")
+        while not await self._gone_within(_LOOK_AGAIN_S):
+            if time.monotonic() > deadline:
+                pids = ", ".join(str(process.pid) for process in self._tree())
+                return [*steps, f"these processes outlived SIGKILL: {pids}"]
+            self._send(_KILL, "SIGKILL")  # it may have forked meanwhile
+        return steps
+
+    def _send(self, number: int, name: str) -> list[str]:
+        """Signal the tree; in words, when there was anything to signal."""
+        tree = self._tree()
+        for process in tree:
+            with contextlib.suppress(self._psutil.Error):  # it has just ended
+                process.send_signal(number)
+                if number in (signal.SIGINT, signal.SIGTERM) and hasattr(signal, "SIGCONT"):
+                    process.send_signal(signal.SIGCONT)  # one that is stopped would not act on it
+        return [in_words(name, len(tree))] if tree else []
 
     def close(self) -> None:
         """Let go of the process; it goes on."""

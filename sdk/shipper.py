@@ -13,15 +13,18 @@ import os
 import signal
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dray.runtime import config
+from dray.runtime import causes, config
+from dray.runtime.abort_pipe import run_callbacks
 from dray.runtime.causes import Cause
+from dray.runtime.codec import from_json, to_json
 from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError, NotFound, ServerUnreachable, StaleEpoch
 from dray.runtime.hardware import Sampler, host_facts
+from dray.runtime.models import Policy
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS
 from dray.runtime.spool import SpoolWriter
@@ -81,6 +84,7 @@ async def _accompany(
 async def _ship(
     spool: SpoolPaths, attempt: dict[str, Any], script: Script, settings: Settings
 ) -> None:
+    began = time.monotonic()
     url, token = find_server(settings)
     with Client(url, token, retries=0) as client:
         epoch = await _epoch(spool, attempt, script, client)
@@ -95,7 +99,8 @@ async def _ship(
             on_refused=lambda _: over.set(),
         )
         async with shipper:
-            cause = await _until_over(spool, script, shipper, over, settings.stop_grace_s)
+            limits = _Limits.of(spool, began, settings)
+            cause = await _until_over(spool, script, shipper, over, limits)
             if cause is not None:
                 with contextlib.suppress(StaleEpoch):  # told below, with when it came earlier
                     await shipper.finish(cause, LINGER_S)
@@ -107,25 +112,65 @@ async def _ship(
             raise shipper.refused
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """What the run may take.
+
+    Attributes:
+        max_run_time_s: None for ever.
+        left_s: what is left of it.
+        grace_s: between the first signal and the next.
+    """
+
+    max_run_time_s: float | None
+    left_s: float | None
+    grace_s: float
+
+    @staticmethod
+    def of(spool: SpoolPaths, began: float, settings: Settings) -> _Limits:
+        """As its task has them; ``began`` is monotonic."""
+        policy = from_json(Policy, read_json(spool.task).get("policy") or {})
+        limit_s, grace_s = policy.max_run_time_s, policy.stop_grace_s
+        return _Limits(
+            limit_s,
+            None if limit_s is None else max(0.0, limit_s - (time.monotonic() - began)),
+            settings.stop_grace_s if grace_s is None else grace_s,
+        )
+
+
 async def _until_over(
-    spool: SpoolPaths, script: Script, shipper: Shipper, over: asyncio.Event, grace_s: float
+    spool: SpoolPaths, script: Script, shipper: Shipper, over: asyncio.Event, limits: _Limits
 ) -> Cause | None:
     """How the run ended; None when the server has given it up and the script goes on."""
     ended = asyncio.create_task(script.ended(), name="script")
     told = asyncio.create_task(over.wait(), name="told")
     try:
-        await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {ended, told}, timeout=limits.left_s, return_when=asyncio.FIRST_COMPLETED
+        )
         if ended.done():
             return await in_thread(lambda: ending(spool))
-        if shipper.stop_cause is None:
+        if shipper.stop_cause is not None:
+            cause = shipper.stop_cause
+        elif told.done() or limits.max_run_time_s is None:
             return None
-        log.info("stopping the script: %s", shipper.stop_cause.message)
-        await script.stop(grace_s)
-        return shipper.stop_cause
+        else:
+            cause = causes.time_limit(limits.max_run_time_s)
+        return await _stop(spool, script, cause, limits.grace_s)
     finally:
         ended.cancel()
         told.cancel()
         await asyncio.gather(ended, told, return_exceptions=True)
+
+
+async def _stop(spool: SpoolPaths, script: Script, cause: Cause, grace_s: float) -> Cause:
+    """Let the run have its last word, then end it; the cause with how that went."""
+    log.info("stopping the script: %s", cause.message)
+    outcomes: list[str] = []
+    if sys.platform != "win32":  # where no callback can be registered
+        outcomes = await in_thread(lambda: run_callbacks(spool.root, to_json(cause)))
+    steps = await script.stop(grace_s)
+    return cause.with_evidence("\n".join([*outcomes, *steps]))
 
 
 async def _epoch(spool: SpoolPaths, attempt: dict[str, Any], script: Script, client: Client) -> int:

@@ -1,6 +1,7 @@
 """The process beside a run started by hand, with real scripts, real signals and the real server."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -143,6 +144,23 @@ def test_a_request_to_stop_ends_the_whole_tree(client: Client, tmp_path: Path) -
     task = client.get_task(task_id(spool))
     assert task.state is State.ABORTED
     assert cause_of(task).message == "wrong data"
+
+
+def test_a_run_that_takes_longer_than_its_task_may_is_ended(client: Client, tmp_path: Path) -> None:
+    with script() as run:
+        spool, token = started_spool(tmp_path, client, pid=run.pid)
+        task = json.loads(spool.task.read_text())
+        task["policy"] = {"max_run_time_s": 0.2, "stop_grace_s": 9}
+        spool.task.write_text(json.dumps(task))
+        with shipper(spool, run.pid, token) as process:
+            assert process.wait(30) == 0
+        assert run.wait(30) == -signal.SIGINT
+    cause = cause_of(client.get_task(task_id(spool)))
+    assert (cause.kind, cause.message) == (
+        CauseKind.TIME_LIMIT,
+        "ran longer than its limit of 0.2 s",
+    )
+    assert cause.evidence == "SIGINT to 1 process"
 
 
 def test_it_holds_nothing_open_that_the_script_writes_to(client: Client, tmp_path: Path) -> None:
