@@ -15,6 +15,8 @@ from dray.runtime.states import Event
 from dray.runtime.store.contract import CloneRequest, TaskEdit
 
 _STRICT = ConfigDict(extra="forbid")
+#: Nothing may be left out by being empty: everybody's empty claim would be the same claim.
+_Told = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,8 @@ class StartBody:
 
     __pydantic_config__ = _STRICT
 
-    agent: str
-    claim_id: str
+    agent: _Told
+    claim_id: _Told
     node: str = ""
     initial_iteration: Annotated[int, Field(ge=0)] | None = None
 

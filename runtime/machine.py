@@ -317,6 +317,11 @@ def _shown_by(asked: Cause, end: Cause) -> Cause:
     return asked.with_evidence("\n".join(filter(None, (end.message, end.evidence))))
 
 
+def is_told_by(stored: Cause, said: Cause) -> bool:
+    """Whether ``stored`` is what became of an attempt whose end was told as ``said``."""
+    return stored == said or stored == _shown_by(replace(stored, evidence=None), said)
+
+
 def _ended(head: Head, event: Event, cause: Cause) -> Head:
     return _closed(head, _next(head, event), cause=cause)
 

@@ -9,7 +9,7 @@ from dray.runtime import answers
 from dray.runtime.answers import ConsolePage, ConsolePiece, Page, Plot
 from dray.runtime.causes import Cause
 from dray.runtime.machine import Head
-from dray.runtime.models import ConfigObject, Parameter, Policy, QueueEntry, Task, TaskType
+from dray.runtime.models import ConfigObject, Parameter, QueueEntry, Task, TaskType
 from dray.runtime.states import Phase, State
 from dray.runtime.tokens import TaskScope
 
@@ -100,6 +100,7 @@ class TaskEdit:
         configuration: merged; None as a value deletes.
         execution: members of ``models.Execution`` to change, ``resources`` merged likewise.
             Changing repository, commit, branch or diff drops the snapshot.
+        policy: members of ``models.Policy`` to change.
         output_uri: short for ``execution.output_uri``.
     """
 
@@ -113,7 +114,7 @@ class TaskEdit:
     replace_parameters: bool = False
     configuration: dict[str, ConfigObject | None] | None = None
     execution: dict[str, Any] | None = None
-    policy: Policy | None = None
+    policy: dict[str, Any] | None = None
     priority: int | None = None
     output_uri: str | None = None
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from dray.runtime import records
 from dray.runtime.clock import Clock
-from dray.runtime.machine import BeginExecuting, Finish, Head, Renew
+from dray.runtime.errors import OffsetMismatch
+from dray.runtime.machine import BeginExecuting, Finish, Head, Renew, check_epoch, is_told_by
 from dray.runtime.models import EnvironmentReport, StreamReceipt
 from dray.runtime.records import CONSOLE_STREAMS, RECORDS, Frame
 from dray.runtime.states import Phase
@@ -103,7 +104,12 @@ class Ingest:
             accepted = await self._accepted(task_id, epoch)
             if end is not None and (reply := await self._again(task_id, epoch, end, accepted)):
                 return reply
-            incoming = incoming_of(task_id, epoch, by, accepted, frame.chunks)
+            try:
+                incoming = incoming_of(task_id, epoch, by, accepted, frame.chunks)
+            except OffsetMismatch:
+                # Whoever is over, or gone, must hear that: it would send the rest again for ever.
+                check_epoch(await self._state.read(lambda s: rows.read_head(s, task_id)), epoch)
+                raise
             await read_records(incoming)
             renewed = await self._renew(incoming, environment, executing=frame.executing)
             await self._write(incoming)
@@ -132,7 +138,8 @@ class Ingest:
             return head, await database.row(session, _ATTEMPT, (task_id, epoch))
 
         head, row = await self._state.read(look)
-        if row is None or row["ended_at"] is None or rows.load_cause(row["cause"]) != end.cause:
+        stored = rows.load_cause(row["cause"]) if row is not None and row["ended_at"] else None
+        if row is None or stored is None or not is_told_by(stored, end.cause):
             return None
         incoming = Incoming(task_id, epoch, By(""), accepted)
         return _reply(incoming, Change(head, head), row["lease_ttl_s"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from dray.runtime import codec
 from dray.runtime.errors import InvalidInput, NotEditable
+from dray.runtime.ids import is_id
 from dray.runtime.models import Execution, Parameter, Policy, Task
 from dray.runtime.resources import Resources, check
 from dray.runtime.states import State
@@ -20,6 +22,8 @@ ALWAYS_EDITABLE = frozenset({"name", "project", "comment", "tags", "properties"}
 #: Members of Execution that say which code; a snapshot of other code is dropped.
 _CODE = frozenset({"repository", "commit", "branch", "diff"})
 PRIORITY_LIMIT = 1_000_000
+#: Seconds (over 30 years) or repetitions; what is meant to be more has no limit at all.
+POLICY_LIMIT = 1_000_000_000
 
 
 def edited(task: Task, edit: TaskEdit) -> Task:
@@ -32,7 +36,7 @@ def edited(task: Task, edit: TaskEdit) -> Task:
     _check_editable(task, edit)
     changes: dict[str, Any] = {
         name: value
-        for name in ("name", "project", "comment", "tags", "type", "policy", "priority")
+        for name in ("name", "project", "comment", "tags", "type", "priority")
         if (value := getattr(edit, name)) is not None
     }
     if edit.properties is not None:
@@ -42,6 +46,8 @@ def edited(task: Task, edit: TaskEdit) -> Task:
         changes["parameters"] = _merged(base, edit.parameters or {})
     if edit.configuration is not None:
         changes["configuration"] = _merged(task.configuration, edit.configuration)
+    if edit.policy is not None:
+        changes["policy"] = merged_policy(task.policy, edit.policy)
     execution = dict(edit.execution or {})
     if edit.output_uri is not None:
         execution["output_uri"] = edit.output_uri
@@ -70,6 +76,20 @@ def merged_execution(execution: Execution, changes: Mapping[str, Any]) -> Execut
         return codec.from_json(Execution, {**current, **given})
     except ValueError as exc:
         raise InvalidInput(f"execution cannot be changed: {exc}", field="execution") from exc
+
+
+def merged_policy(policy: Policy, changes: Mapping[str, Any]) -> Policy:
+    """``policy`` with some members changed.
+
+    Raises:
+        InvalidInput: a member that does not exist, or a value of another type.
+    """
+    given = dict(codec.to_json(changes))
+    _refuse_unknown(given, Policy, "policy")
+    try:
+        return codec.from_json(Policy, {**codec.to_json(policy), **given})
+    except ValueError as exc:
+        raise InvalidInput(f"policy cannot be changed: {exc}", field="policy") from exc
 
 
 def handed_over(
@@ -128,21 +148,39 @@ def checked(task: Task) -> Task:
     return task
 
 
+def check_parent(task: Task) -> None:
+    """Refuse a parent that cannot be one; it may have been deleted, or not be made yet.
+
+    Raises:
+        InvalidInput: no task's id, or the task's own.
+    """
+    if not task.parent_id or (is_id(task.parent_id) and task.parent_id != task.id):
+        return
+    problem = "the task itself" if task.parent_id == task.id else "not 32 hexadecimal digits"
+    raise InvalidInput(
+        f"parent_id {task.parent_id!r} is {problem}; give the whole id of another task",
+        field="parent_id",
+        value=task.parent_id,
+    )
+
+
 def check_policy(policy: Policy) -> None:
     """Refuse a policy with a number that means nothing.
 
     Raises:
-        InvalidInput: a negative budget, delay or limit.
+        InvalidInput: a budget, delay or limit that is negative, without end, or no number.
     """
     for field in fields(policy):
         value = getattr(policy, field.name)
         is_limit = field.name == "max_run_time_s"
-        if isinstance(value, (int, float)) and (value < 0 or (is_limit and value == 0)):
+        if not isinstance(value, (int, float)):
+            continue
+        if not 0 <= value <= POLICY_LIMIT or (is_limit and value == 0):
             raise InvalidInput(
                 f"policy.{field.name} is {value:g}: it must be "
-                f"{'above' if is_limit else 'at least'} 0",
+                f"{'above' if is_limit else 'at least'} 0 and at most {POLICY_LIMIT}",
                 field=f"policy.{field.name}",
-                value=value,
+                value=value if math.isfinite(value) else str(value),
             )
 
 

@@ -112,6 +112,7 @@ class Tasks:
                 f"id {draft.id!r} is not 32 hexadecimal digits", field="id", value=draft.id
             )
         task_edit.checked(draft)
+        task_edit.check_parent(draft)
 
         async def unit(connection: Session) -> None:
             await self._insert(connection, draft, by, follows_parent and bool(draft.parent_id))

@@ -156,7 +156,7 @@ DRAFT_ONLY = {
     "replace_parameters": True,
     "configuration": {"a": ConfigObject("")},
     "execution": {"branch": "main"},
-    "policy": Policy(OnLost.WAIT),
+    "policy": {"on_lost": "wait"},
     "priority": 1,
     "output_uri": "s3://b",
 }
