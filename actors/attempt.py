@@ -17,6 +17,7 @@ from dray.actors.workshop import Workshop
 from dray.runtime import causes
 from dray.runtime.causes import Cause
 from dray.runtime.errors import DrayError, NotFound, ServerUnreachable, StaleEpoch
+from dray.runtime.lease import LeaseTerms, may_start
 from dray.runtime.records import PREPARE
 from dray.runtime.spool_console import ConsoleBounds
 from dray.sdk.client import Client
@@ -85,7 +86,9 @@ class AttemptRun:
                 order.epoch,
                 client,
                 pace=Pace(
-                    lease_ttl_s=order.lease_ttl_s, renew_wait_s=self._shop.settings.heartbeat_s
+                    lease_ttl_s=order.lease_ttl_s,
+                    renew_after_s=0.0,
+                    renew_wait_s=self._shop.settings.heartbeat_s,
                 ),
                 on_stop=self.stop,
                 on_refused=self._give_up,
@@ -144,6 +147,12 @@ class AttemptRun:
             self._stuck_pids = list(end.stuck_pids)
             return await asyncio.to_thread(process_cause, end, self._spool.paths)
 
+    async def _until_confirmed(self) -> None:
+        """Wait until the server has lately said that the task is this agent's."""
+        terms, clock = LeaseTerms(self._order.lease_ttl_s), self._shop.clock
+        while not may_start(self._shipper.last_confirmed, clock.monotonic(), terms):
+            await self._shipper.until_confirmed()
+
     async def _prepare(self, client: Client) -> Prepared | Cause:
         """Source and environment, or why there are none; a stop ends it at once."""
         prepared: Prepared | None = None
@@ -152,6 +161,7 @@ class AttemptRun:
                 try:
                     prepared = await prepare(self._order, self._spool, self._shop, client)
                     self._shipper.set_environment(prepared.environment.report)
+                    await self._until_confirmed()
                 except (DrayError, OSError) as exc:
                     return preparation_cause(exc)
         self._preparing = None

@@ -87,7 +87,12 @@ class ChildRun:
         """
         try:
             process = await self._shop.supervisor.spawn(
-                plan.argv, cwd=plan.cwd, env=plan.env, on_output=self._keep, cgroup=self._cgroup
+                plan.argv,
+                cwd=plan.cwd,
+                env=plan.env,
+                on_output=self._keep,
+                cgroup=self._cgroup,
+                fence_at=self._fence_at(),
             )
             await self._watch(process)
             self._end_output()
@@ -195,9 +200,13 @@ class ChildRun:
         The switch is in the child's keeper, so it also falls when this process hangs. Under
         the policy ``wait`` nobody else will run the task, so silence ends nothing.
         """
-        if self._task.policy.on_lost is OnLost.WAIT:
-            return
-        while True:
-            silent_s = self._shop.clock.monotonic() - self._shipper.last_confirmed
-            process.fence(max(self._terms.fence_after_s - silent_s, 0.01))
+        while (at := self._fence_at()) is not None:
+            process.fence(at)
             await anyio.sleep(self._terms.renew_every_s / 2)
+
+    def _fence_at(self) -> float | None:
+        """When the child must be dead unless the lease is renewed before; None: never."""
+        confirmed = self._shipper.last_confirmed
+        if confirmed is None or self._task.policy.on_lost is OnLost.WAIT:
+            return None
+        return confirmed + self._terms.fence_after_s

@@ -67,6 +67,8 @@ def preparation_cause(exc: Exception) -> Cause:
 
 def start_cause(exc: Exception) -> Cause:
     """The cause of an attempt whose process could not be started."""
+    if isinstance(exc, OSError) and exc.errno == errno.ETIME:
+        return _fenced(repr(exc))
     if isinstance(exc, OSError) and not _machine_trouble(exc, ""):
         return Cause(CauseKind.ENVIRONMENT_FAILED, f"its process could not be started: {exc}")
     message = f"its agent could not start a process: {exc}"
@@ -83,14 +85,18 @@ def process_cause(end: ProcessEnd, spool: SpoolPaths) -> Cause:
     return cause.with_evidence(f"{cause.evidence}\n{stuck}" if cause.evidence else stuck)
 
 
+def _fenced(evidence: str) -> Cause:
+    message = "it lost contact with the server and ended itself before its lease ran out"
+    return replace(causes.worker_lost(evidence, message), by="fence")
+
+
 def _cause_of(end: ProcessEnd, spool: SpoolPaths) -> Cause:
     status = end.status
     if end.asked is not None:
         asked = end.asked.evidence
         return end.asked.with_evidence("\n".join([*([asked] if asked else []), *end.steps]))
     if end.fenced:
-        message = "it lost contact with the server and ended itself before its lease ran out"
-        return replace(causes.worker_lost("\n".join(end.steps), message), by="fence")
+        return _fenced("\n".join(end.steps))
     if status.lost:
         return causes.worker_lost("the process that kept it was killed")
     stated = final_record(spool)

@@ -93,12 +93,14 @@ class ChildProcess:
         """Signal the child alone, not what is below it."""
         self._order("signal", number=int(number))
 
-    def fence(self, after_s: float) -> None:
-        """Have the tree killed ``after_s`` seconds from now unless this is called again before.
+    def fence(self, at: float) -> None:
+        """Have the tree killed at this time unless this is called again before.
 
-        The keeper holds the clock, so it happens even when this process hangs.
+        The keeper holds the clock, so it happens even when this process hangs. The time is of
+        ``time.monotonic()``, which all processes of a Linux machine share: however long an
+        order is on its way, the fence stays where it is.
         """
-        self._order("fence", after_s=after_s)
+        self._order("fence", at=at)
 
     def pause_output(self) -> None:
         """Read no output until ``resume_output``; the child blocks once its pipes are full."""

@@ -120,11 +120,17 @@ class Keeper:
             elif order["op"] == "signal":
                 send_signal([self.child], order["number"])
             elif order["op"] == "fence":
-                self.fence = time.monotonic() + order["after_s"]
+                self.fence = order["at"]
         return bool(data)
 
     def start(self, order: dict[str, Any]) -> None:
         """Fork and exec what the agent asks for; tell it the pid, or why there is none."""
+        if order["fence"] is not None and time.monotonic() >= order["fence"]:
+            self.tell("failed", errno=errno.ETIME, message="its fence has fallen", path=None)
+            for fd in self.fds:
+                os.close(fd)
+            self.fds.clear()
+            return
         problem_fd, theirs = os.pipe()
         keeper = os.getpid()
         try:
@@ -146,7 +152,7 @@ class Keeper:
             self.tell("failed", **json.loads(problem))
         else:
             self.child = pid
-            self.kill_file = order["kill_file"]
+            self.kill_file, self.fence = order["kill_file"], order["fence"]
             self.tell("started", pid=pid)
             self.flush()
 

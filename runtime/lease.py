@@ -190,6 +190,21 @@ def is_proof(word: RayWord, on_lost: OnLost) -> bool:
     return word is RayWord.AGENT_DIED or on_lost is OnLost.WAIT
 
 
+def may_start(last_confirmed: float | None, now: float, terms: LeaseTerms) -> bool:
+    """Whether a holder may start a process under its lease now.
+
+    An order proves nothing: it may have been on its way, and its preparation may have taken,
+    longer than the lease. So the server must have answered a renewal, and recently.
+
+    Args:
+        last_confirmed: when the last renewal was sent that the server answered, on the holder's
+            monotonic clock; None before the first.
+        now: on the same clock.
+        terms: of the lease.
+    """
+    return last_confirmed is not None and not must_fence(last_confirmed, now, terms)
+
+
 def must_fence(last_renewed: float, now: float, terms: LeaseTerms) -> bool:
     """Whether a holder that last renewed at ``last_renewed`` must end its process tree.
 

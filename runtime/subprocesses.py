@@ -67,6 +67,7 @@ class Supervisor:
         on_output: Callable[[str, bytes], None] | None = None,
         niceness: int = 0,
         cgroup: Cgroup | None = None,
+        fence_at: float | None = None,
     ) -> ChildProcess:
         """Start a child in its own session, with no input; returns once it runs.
 
@@ -78,9 +79,11 @@ class Supervisor:
                 of the two; must not block. What it raises comes out of ``ChildProcess.wait``.
             niceness: of the child; not lowered where the system does not allow it.
             cgroup: where it and all below it run, if the system lets it go there.
+            fence_at: see ``ChildProcess.fence``; it falls already while the child is started.
 
         Raises:
-            OSError: it cannot be started, the class ``subprocess.Popen`` would raise.
+            OSError: it cannot be started, the class ``subprocess.Popen`` would raise, or its
+                fence has fallen (``ETIME``).
             DrayError: this supervisor is closed.
         """
         order: dict[str, Any] = {
@@ -89,6 +92,7 @@ class Supervisor:
             "env": dict(os.environ if env is None else env),
             "niceness": niceness,
             "cgroups": cgroup.procs_files if cgroup is not None else [],
+            "fence": fence_at,
             "kill_file": cgroup.kill_file if cgroup is not None else "",
         }
         child = ChildProcess(on_output)

@@ -75,7 +75,7 @@ class Shipper:
 
     Attributes:
         last_confirmed: monotonic time at which the last request was *sent* that the server
-            answered; the fence counts from there.
+            answered; the fence counts from there. None before the first.
         lease_ttl_s: length of the lease, as last said by the server.
         refused: the error that ended shipping, if one did.
     """
@@ -98,7 +98,9 @@ class Shipper:
         self._parcels = ParcelService(
             spool, task_id, epoch, sender, frame_bytes=self._pace.frame_bytes
         )
-        self.last_confirmed = self._clock.monotonic()
+        self.last_confirmed: float | None = None
+        #: Set once by each answer, for whoever waits for the next one.
+        self._confirmed = asyncio.Event()
         self.lease_ttl_s = self._pace.lease_ttl_s
         self.refused: DrayError | None = None
         self._news = News()
@@ -140,6 +142,10 @@ class Shipper:
         """What was prepared for the attempt."""
         self._tell(environment=report)
         self._send_within(self._pace.begin_gather_s)
+
+    async def until_confirmed(self) -> None:
+        """Return once the server has answered again; never when it refuses the attempt."""
+        await self._confirmed.wait()
 
     async def finish(self, cause: Cause, timeout_s: float) -> FrameReply:
         """Send the rest and the end of the attempt; safe to cancel and to call again.
@@ -303,9 +309,10 @@ class Shipper:
         await asyncio.sleep(self._pace.renew_after_s)
         n_failures = 0
         while not self._over.is_set():
-            # After a failure it does not wait at the server: the fence may be near.
+            # The first answer is waited for, and after a failure the fence may be near.
             longest = self.lease_ttl_s / RENEWALS_PER_LEASE
-            wait_s = 0.0 if n_failures else min(self._pace.renew_wait_s, longest)
+            is_hurried = n_failures or self.last_confirmed is None
+            wait_s = 0.0 if is_hurried else min(self._pace.renew_wait_s, longest)
             if self._stop is not None and not n_failures:
                 await asyncio.sleep(wait_s)  # it would be answered at once from now on
                 wait_s = 0.0
@@ -329,7 +336,9 @@ class Shipper:
 
     def _confirm(self, reply: FrameReply, sent_at: float) -> None:
         self._last_reply = reply
-        self.last_confirmed = max(self.last_confirmed, sent_at)
+        self.last_confirmed = max(self.last_confirmed or sent_at, sent_at)
+        self._confirmed.set()
+        self._confirmed = asyncio.Event()
         self.lease_ttl_s = reply.lease_ttl_s
         if reply.stop is not None and self._stop is None:
             self._stop = reply.stop

@@ -49,7 +49,7 @@ asyncio.run(main())
 #: Holds copies of every socket of the agent.
 HAS_A_FORK = 'if os.fork() == 0: os.write(1, b"%d\\n" % os.getpid())'
 #: What hangs for good and still has to be ended in time.
-FENCED = "child.fence(0.5)"
+FENCED = "import time; child.fence(time.monotonic() + 0.5)"
 
 
 @contextlib.contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -97,12 +99,25 @@ async def test_the_fence_kills_unless_it_is_moved(supervisor: Supervisor) -> Non
     output = Output()
     process = await supervisor.spawn(python(STUBBORN), on_output=output)
     await output.lines()
-    process.fence(0.01)
-    process.fence(1000)
+    process.fence(time.monotonic() + 0.01)
+    process.fence(time.monotonic() + 1000)
     assert (await ended(await supervisor.spawn(["sleep", "0.1"]))).exit_code == 0
     assert process.status is None
-    process.fence(0.01)
+    process.fence(time.monotonic() + 0.01)
     assert (await ended(process)).signal == signal.SIGKILL
+
+
+async def test_a_child_is_born_with_its_fence(supervisor: Supervisor) -> None:
+    process = await supervisor.spawn(python(STUBBORN), fence_at=time.monotonic() + 0.3)
+    assert (await ended(process)).signal == signal.SIGKILL
+    assert process.fenced
+
+
+async def test_nothing_starts_behind_a_fence_that_has_fallen(supervisor: Supervisor) -> None:
+    with pytest.raises(OSError, match="fence") as caught:
+        await supervisor.spawn(python(STUBBORN), fence_at=time.monotonic() - 0.1)
+    assert caught.value.errno == errno.ETIME
+    assert (await ended(await supervisor.spawn(["true"]))).exit_code == 0
 
 
 # The whole tree.
@@ -191,13 +206,13 @@ async def test_two_children_have_two_trees(supervisor: Supervisor) -> None:
 async def test_a_child_inherits_nothing_from_the_one_before(supervisor: Supervisor) -> None:
     before = await supervisor.spawn(["sleep", "1000"])
     keeper = keeper_of(before).pid
-    before.fence(1000)
+    before.fence(time.monotonic() + 1000)
     await before.stop(20)
     output = Output()
     after = await supervisor.spawn(python("print('ready', flush=True)" + WAITS), on_output=output)
     await output.lines()
     assert keeper_of(after).pid == keeper, "keepers are used again"
-    before.fence(0)
+    before.fence(time.monotonic())
     assert await before.stop(0) == ["SIGINT to 1 process"]
     assert after.status is None
     await after.stop(20)
