@@ -25,6 +25,7 @@ LONGEST_IN_LEASES = 1.6
 #: How long a process may take to be seen dead or stopped after the signal.
 _LANDING_S = 2.0
 _TROUBLES = ("delay", "cut", "silence", "lost replies")
+_GUARDS = ("supervisor", "keeper")
 _DELAYS_S = (0.02, 0.2, 1.0)
 
 
@@ -76,10 +77,8 @@ class _Open:
 class Nemesis:
     """Deals faults from ``start`` until ``stop``, which heals everything.
 
-    Two faults never meet on the same agent's processes where only their meeting breaks a
-    promise that nobody makes: the fence is held by the keeper, so a keeper that is stopped
-    while its agent dies or loses the network keeps its child. A machine of which some
-    processes run on and others stand still has no other witness either.
+    One pair of faults never meets: a supervisor and one of its keepers. Each of the two makes
+    up for the other, and what they make up for together is what nobody is left to see.
     """
 
     def __init__(self, ray_pid: int, proxy: Proxy, seed: int) -> None:
@@ -151,25 +150,21 @@ class Nemesis:
         if card.action == "kill":
             fault.landed = _send(target.pid, signal.SIGKILL) and _becomes(target.pid, "XZ")
             return True
-        fault.landed = _send(target.pid, signal.SIGSTOP) and _becomes(target.pid, "Tt")
+        # A keeper is woken at once by its supervisor, before anybody could see it stopped.
+        states = "TtSR" if target.kind == "keeper" else "Tt"
+        fault.landed = _send(target.pid, signal.SIGSTOP) and _becomes(target.pid, states)
         self._keep_open(fault, target, lambda: _wake(target.pid))
         return True
 
     def _may_hit(self, target: Found) -> bool:
         stopped = {e.target.pid: e.target for e in self._open if e.target is not None}
-        if target.pid in stopped:
-            return False
-        if target.kind in ("keeper", "supervisor"):
-            same = [t for t in stopped.values() if t.agent_pid == target.agent_pid]
-            return not same and self._proxy.trouble is None
-        if target.kind == "agent":
-            guards = [t for t in stopped.values() if t.kind in ("keeper", "supervisor")]
-            return all(t.agent_pid != target.agent_pid for t in guards)
-        return True
+        if target.kind in _GUARDS:
+            guards = [t for t in stopped.values() if t.kind in _GUARDS]
+            return all(guard.agent_pid != target.agent_pid for guard in guards)
+        return target.pid not in stopped
 
     def _disturb(self, card: Card) -> bool:
-        guards = [e for e in self._open if e.target and e.target.kind in ("keeper", "supervisor")]
-        if guards or self._proxy.trouble is not None:
+        if self._proxy.trouble is not None:
             return False
         trouble = Trouble(
             card.target,
