@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -15,8 +16,9 @@ from dray.api.idempotency import OnceOnly
 from dray.api.paging import Paged, whole
 from dray.runtime import ids
 from dray.runtime.answers import Page, Why
-from dray.runtime.models import Attempt, AuditEntry, Task, TaskType
-from dray.runtime.states import State, is_terminal
+from dray.runtime.machine import Head
+from dray.runtime.models import Attempt, AuditEntry, OnLost, Task, TaskType
+from dray.runtime.states import Phase, State, is_terminal
 from dray.runtime.store.contract import TaskQuery
 
 router = APIRouter(prefix=f"{API_PREFIX}/tasks", tags=["tasks"])
@@ -126,7 +128,7 @@ async def why(context: Ctx, task_id: auth.TaskId) -> Why:
     if head.state is State.PENDING:
         return Why(head.state, await context.orchestrator.why(task_id))
     if head.state is State.RUNNING:
-        return Why(head.state, f"{head.phase} on {head.agent} as attempt {head.epoch}")
+        return Why(head.state, _where(head))
     if is_terminal(head.state) and head.cause is not None:
         return Why(head.state, head.cause.message)
     return Why(head.state, "it is not in a queue; enqueue it to have it run")
@@ -142,6 +144,20 @@ async def history(context: Ctx, task_id: auth.TaskId, paged: Paged) -> Page[Audi
 async def attempts(context: Ctx, task_id: auth.TaskId) -> Page[Attempt]:
     """Every go at running the task, first first."""
     return whole(await context.store.attempts.list(task_id))
+
+
+def _where(head: Head) -> str:
+    """Where a task runs; of one that is unreachable, what becomes of it and the way out."""
+    if head.phase is not Phase.UNREACHABLE or head.lease_expires_at is None:
+        return f"{head.phase} on {head.agent} as attempt {head.epoch}"
+    since = datetime.fromtimestamp(head.lease_expires_at, timezone.utc).isoformat(" ", "seconds")
+    silent = f"unreachable since {since}: attempt {head.epoch} on {head.agent} is silent"
+    way_out = f"if it is gone for good, `dray task mark {head.task_id[:8]} aborted` ends the task"
+    if not head.queue:
+        return f"{silent}. It was started by hand and goes on when it is heard again; {way_out}"
+    if head.policy.on_lost is OnLost.WAIT:
+        return f"{silent}, and its policy is to wait for it; {way_out}"
+    return f"{silent}; it runs again elsewhere as soon as it is sure to be dead"
 
 
 async def _made_before(context: Context, id: str) -> Task | None:

@@ -13,6 +13,7 @@ from dray.sdk.cli import options
 
 if TYPE_CHECKING:
     from dray.runtime.models import Task
+    from dray.sdk.cli.policy_options import PolicyOptions
     from dray.sdk.cli.session import Session
 
 
@@ -45,17 +46,17 @@ class Wanted:
     memory_gib: options.MemoryGib = None
 
 
-def create(session: Session, wanted: Wanted) -> Task:
-    """Make the draft that ``wanted`` describes.
+def create(session: Session, wanted: Wanted, limits: PolicyOptions) -> Task:
+    """Make the draft that ``wanted`` and ``limits`` describe.
 
     Raises:
         DrayError: the script is not there, is too large to send, or the server refuses.
     """
-    from dray.runtime.models import TaskType
+    from dray.runtime.models import Policy, TaskType
     from dray.runtime.resources import Resources
 
     kind = options.one_of(TaskType, wanted.type, "--type") if wanted.type else TaskType.TRAINING
-    parameters = options.parameters(wanted.args)
+    parameters, policy = options.parameters(wanted.args), limits.applied(Policy())
     given = _given_execution(wanted)
     if wanted.repo is not None:
         found, project = _remote_execution(wanted), _project_of(wanted.repo)
@@ -72,6 +73,7 @@ def create(session: Session, wanted: Wanted) -> Task:
         tags=wanted.tag or [],
         comment=wanted.comment or "",
         parameters=parameters,
+        policy=policy,
         execution=execution,
     )
 

@@ -15,6 +15,7 @@ from dray.sdk.cli import options
 from dray.sdk.cli.follow import follow as follow_console
 from dray.sdk.cli.follow import report_end
 from dray.sdk.cli.new_task import Wanted, create
+from dray.sdk.cli.policy_options import PolicyOptions
 from dray.sdk.cli.session import Session, verb, verbs
 from dray.sdk.cli.task_moves import check_queue, put_in_queue
 
@@ -25,6 +26,7 @@ app = verbs()
 def run(
     session: Session,
     wanted: Wanted,
+    limits: PolicyOptions,
     queue: Annotated[
         str | None, typer.Option("--queue", "-q", metavar="QUEUE", help="Queue to put it in.")
     ] = None,
@@ -37,10 +39,10 @@ def run(
     if local == (queue is not None):
         raise InvalidInput("say where to run it: --queue QUEUE, or --local", field="--queue")
     if local:
-        _refuse_for_local(wanted)
+        _refuse_for_local(wanted, limits)
         raise typer.Exit(_run_here(wanted))
     check_queue(session, queue or "")
-    task = put_in_queue(session, create(session, wanted).id, queue or "", priority)
+    task = put_in_queue(session, create(session, wanted, limits).id, queue or "", priority)
     session.out.answer(task, task.id)
     if follow:
         report_end(session, follow_console(session, task))
@@ -48,7 +50,13 @@ def run(
         report_end(session, session.client.wait(task.id))
 
 
-def _refuse_for_local(wanted: Wanted) -> None:
+def _refuse_for_local(wanted: Wanted, limits: PolicyOptions) -> None:
+    for option in limits.given:
+        raise InvalidInput(
+            f"{option} is for a task in a queue; a run started here is not run again by itself. "
+            "Give --queue instead of --local",
+            field=option,
+        )
     kept = ("script", "arguments", "project", "name")
     for field in fields(wanted):
         if field.name not in kept and getattr(wanted, field.name) is not None:

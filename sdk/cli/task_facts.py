@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dray.runtime import durations
 from dray.sdk.cli import words
 from dray.sdk.cli.output import Facts
 from dray.sdk.cli.task_diff import MONITOR
@@ -13,19 +15,22 @@ if TYPE_CHECKING:
     from dray.runtime.models import Attempt, EnvironmentReport, Metric, StreamReceipt, Task
 
 
-def facts_of(task: Task, why: str = "", page: str = "") -> Facts:
+def facts_of(task: Task, why: str = "", page: str = "", attempts: Sequence[Attempt] = ()) -> Facts:
     """Everything worth reading about ``task``.
 
     Args:
         task: the task, with its latest attempt and metrics.
-        why: the reason it waits, when it is pending.
+        why: the reason it waits, when it is pending or unreachable.
         page: where to look at it in a browser.
+        attempts: all of them, where there are several.
     """
     facts = Facts()
     _add_identity(facts, task, why)
     facts.add("page", page)
     if task.attempt is not None:
         _add_attempt(facts, task, task.attempt)
+    _add_earlier(facts, [attempt for attempt in attempts if attempt.epoch != task.epoch])
+    _add_policy(facts, task)
     _add_execution(facts, task)
     facts.group("Parameters")
     for name, parameter in sorted(task.parameters.items()):
@@ -45,7 +50,7 @@ def _add_identity(facts: Facts, task: Task, why: str) -> None:
     if task.cause is not None:
         facts.add("cause", task.cause.message)
         facts.add("evidence", (task.cause.evidence or "").rstrip())
-    facts.add("waits because", why)
+    facts.add("waits because" if task.phase is None else "unreachable", why)
     facts.add("queue", task.queue)
     facts.add("priority", task.priority or None)
     facts.add("owner", task.owner)
@@ -61,14 +66,45 @@ def _add_identity(facts: Facts, task: Task, why: str) -> None:
 def _add_attempt(facts: Facts, task: Task, attempt: Attempt) -> None:
     facts.group("Attempt")
     facts.add("attempt", attempt.epoch)
-    facts.add("requeued", words.count(task.n_requeues, "time") if task.n_requeues else None)
     facts.add("agent", attempt.agent)
     facts.add("node", attempt.node)
     facts.add("environment", environment(attempt.environment))
     facts.add("first line after", words.duration(seconds_to_first_line(task)))
+    facts.add("counts from iteration", task.initial_iteration or None)
+    facts.add("unreachable since", words.moment(attempt.unreachable_since))
     facts.group("Console")
     for stream, receipt in attempt.receipt.items():
         facts.add(stream, receipt_words(receipt))
+
+
+def _add_earlier(facts: Facts, attempts: Sequence[Attempt]) -> None:
+    """How each attempt before the latest ended."""
+    facts.group("Earlier attempts")
+    for attempt in attempts:
+        cause = attempt.cause
+        lasted = words.duration(attempt.ended_at and attempt.ended_at - attempt.claimed_at)
+        told = (attempt.agent, lasted, cause.message if cause is not None else "")
+        facts.add(f"attempt {attempt.epoch}", ", ".join(filter(None, told)))
+        evidence = (cause.evidence or "").rstrip() if cause is not None else ""
+        facts.add(f"evidence {attempt.epoch}", evidence)
+
+
+def _add_policy(facts: Facts, task: Task) -> None:
+    """What may be done with it when things go wrong, and how much of that is used up."""
+    policy = task.policy
+    facts.group("Policy")
+    facts.add("when its worker is lost", policy.on_lost)
+    facts.add("requeued", f"{task.n_requeues} of {policy.max_requeues}")
+    if policy.retries or task.n_retries:
+        facts.add("retried", f"{task.n_retries} of {policy.retries}")
+        facts.add("first retry after", durations.written(policy.retry_delay_s))
+    facts.add("next retry", words.moment(task.not_before))
+    if policy.quarantine_after:
+        facts.add("quarantined after", f"{policy.quarantine_after} agents that died under it")
+    if policy.max_run_time_s is not None:
+        facts.add("may run", durations.written(policy.max_run_time_s))
+    if policy.stop_grace_s is not None:
+        facts.add("grace to stop", durations.written(policy.stop_grace_s))
 
 
 def _add_execution(facts: Facts, task: Task) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dray.runtime.errors import NotFound
-from dray.sdk.cli import options
+from dray.runtime.errors import InvalidInput, NotFound
+from dray.sdk.cli import options, words
 from dray.sdk.cli.follow import follow as follow_console
 from dray.sdk.cli.follow import has_failed, report_end
+from dray.sdk.cli.policy_options import PolicyOptions
 from dray.sdk.cli.session import Session, verb, verbs
 
 if TYPE_CHECKING:
@@ -23,11 +24,16 @@ app = verbs()
 def enqueue(
     session: Session,
     task_id: options.TaskId,
+    limits: PolicyOptions,
     queue: options.QueueName = "default",
     priority: options.Priority = None,
     follow: options.Follow = False,
 ) -> None:
-    """Put a draft, failed or aborted task in a queue."""
+    """Put a task in a queue. A draft begins; a failed or aborted one goes on, outputs kept."""
+    if limits.given:
+        check_queue(session, queue)
+        policy = limits.applied(session.client.get_task(task_id).policy)
+        session.client.edit_task(task_id, policy=policy)
     task = put_in_queue(session, task_id, queue, priority)
     session.out.answer(task, task.id)
     if follow:
@@ -47,10 +53,46 @@ def abort(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Kept with the task.")
     ] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Return when they have ended.")] = False,
 ) -> None:
-    """Stop tasks. Pending ones at once, running ones by signal."""
+    """Stop tasks and those that follow them. Pending ones at once, running ones by signal."""
+    stopped: list[str] = []
     for task_id in task_ids:
-        _answer(session, session.client.abort(task_id, reason=reason))
+        root = session.client.get_task(task_id)
+        unended = _unended_below(session, root.id)
+        task = session.client.abort(root.id, reason=reason)
+        followers = [session.client.get_task(child_id) for child_id in unended]
+        followers = [child for child in followers if _was_stopped_with(child, root.id)]
+        if followers:
+            n = words.count(len(followers), "task")
+            session.out.note(f"Task {root.id[:8]} ends with {n} that followed it")
+        stopped += [root.id, *(child.id for child in followers)]
+        for one in () if wait else (task, *followers):
+            _answer(session, one)
+    for task_id in stopped if wait else ():
+        _answer(session, session.client.wait(task_id))
+
+
+@verb(app, "mark")
+def mark(
+    session: Session,
+    task_id: options.TaskId,
+    outcome: Annotated[
+        str, typer.Argument(metavar="OUTCOME", help="completed, failed or aborted.")
+    ],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Kept with the task.")
+    ] = "",
+) -> None:
+    """State how a running task ended. For one whose machine is gone for good."""
+    from dray.runtime.states import State
+
+    ends = (State.COMPLETED, State.FAILED, State.ABORTED)
+    if outcome.strip().lower() not in [end.value for end in ends]:
+        raise InvalidInput(
+            f"OUTCOME {outcome!r} is none of {', '.join(ends)}", field="OUTCOME", value=outcome
+        )
+    _answer(session, session.client.mark(task_id, outcome.strip().lower(), reason=reason))
 
 
 @verb(app, "reset")
@@ -118,7 +160,32 @@ def put_in_queue(session: Session, task_id: str, queue: str, priority: int | Non
     answer = session.client.enqueue(task_id, queue, priority=priority)
     if answer.warning:
         session.out.note(f"dray: warning: {answer.warning}")
-    return answer.task
+    task = answer.task
+    if task.attempt is not None:  # a reset or new task has none
+        session.out.note(
+            f"Task {task.id[:8]} goes on as attempt {task.epoch + 1} "
+            f"from iteration {task.initial_iteration}"
+        )
+    return task
+
+
+def _unended_below(session: Session, task_id: str) -> list[str]:
+    """Pending and running tasks below one, as far as those between them have not ended either."""
+    found: list[str] = []
+    unseen = [task_id]
+    while unseen:
+        parent = unseen.pop()
+        for child in session.client.iter_tasks(parent=parent, state=("pending", "running")):
+            if child.id != task_id and child.id not in found:
+                found.append(child.id)
+                unseen.append(child.id)
+    return found
+
+
+def _was_stopped_with(task: Task, root: str) -> bool:
+    """Whether a task was stopped because ``root`` was: a clone of it, for one, is not."""
+    cause = task.cause
+    return cause is not None and cause.message.startswith(f"its parent {root[:8]} ")
 
 
 def _answer(session: Session, task: Task) -> None:

@@ -9,6 +9,7 @@ import typer
 from dray.sdk.cli import new_task, options, task_moves, task_results, words
 from dray.sdk.cli.new_task import Wanted
 from dray.sdk.cli.output import Column
+from dray.sdk.cli.policy_options import PolicyOptions
 from dray.sdk.cli.session import Session, group, verb
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ States = Annotated[
 
 
 @verb(app, "create")
-def create(session: Session, wanted: Wanted) -> None:
+def create(session: Session, wanted: Wanted, limits: PolicyOptions) -> None:
     """Make a draft from a script. It lies here or in a repository; `dray run` also queues it."""
-    task = new_task.create(session, wanted)
+    task = new_task.create(session, wanted, limits)
     session.out.answer(task, task.id)
 
 
@@ -81,21 +82,25 @@ def list_(
 
 @verb(app, "show")
 def show(session: Session, task_id: options.TaskId) -> None:
-    """Show a task. State and cause, why it waits, environment, receipts, parameters, metrics."""
+    """Show a task. State and cause, why it waits, budgets, every attempt, parameters, metrics."""
     from dray.runtime.codec import to_json
-    from dray.runtime.states import State
+    from dray.runtime.states import Phase, State
     from dray.sdk.cli.task_facts import facts_of
 
     task = session.client.get_task(task_id)
-    why = session.client.why(task.id).reason if task.state is State.PENDING else ""
+    asks = task.state is State.PENDING or task.phase is Phase.UNREACHABLE
+    why = session.client.why(task.id).reason if asks else ""
     page = f"{session.client.url}/#/tasks/{task.id}"
-    session.out.facts({**to_json(task), "why": why}, facts_of(task, why, page))
+    attempts = session.client.attempts(task.id) if task.epoch > 1 else []
+    shown = {**to_json(task), "why": why, "attempts": to_json(attempts)}
+    session.out.facts(shown, facts_of(task, why, page, attempts))
 
 
 @verb(app, "edit")
 def edit(
     session: Session,
     task_id: options.TaskId,
+    limits: PolicyOptions,
     name: options.Name = None,
     project: options.Project = None,
     comment: options.Comment = None,
@@ -142,6 +147,8 @@ def edit(
         "packages": package,
         "python_version": python,
     }
+    if limits.given:
+        changes["policy"] = limits.applied(session.client.get_task(task_id).policy)
     if any(amount is not None for amount in (cpus, gpus, memory_gib)):
         held = session.client.get_task(task_id).execution.resources
         execution["resources"] = options.resources(held, cpus, gpus, memory_gib)
@@ -157,6 +164,7 @@ def edit(
 def clone(
     session: Session,
     task_id: options.TaskId,
+    limits: PolicyOptions,
     name: options.Name = None,
     project: options.Project = None,
     comment: options.Comment = None,
@@ -168,6 +176,7 @@ def clone(
     ] = None,
 ) -> None:
     """Copy a task into a new draft. Code, parameters and settings; --args changes some."""
+    policy = limits.applied(session.client.get_task(task_id).policy) if limits.given else None
     changes: dict[str, Any] = {
         "name": name,
         "project": project,
@@ -178,8 +187,10 @@ def clone(
     if queue is not None:
         task_moves.check_queue(session, queue)
     task = session.client.clone_task(task_id, **{k: v for k, v in changes.items() if v is not None})
-    if parameters:
-        task = session.client.edit_task(task.id, parameters=parameters)
+    edits: dict[str, Any] = {"parameters": parameters or None, "policy": policy}
+    edits = {member: value for member, value in edits.items() if value is not None}
+    if edits:
+        task = session.client.edit_task(task.id, **edits)
     if queue is not None:
         task = task_moves.put_in_queue(session, task.id, queue, None)
     session.out.answer(task, task.id)
