@@ -117,9 +117,10 @@ class OomWatch:
     Made before the attempt's process starts.
     """
 
-    def __init__(self, group: Cgroup) -> None:
+    def __init__(self, group: Cgroup, homes: list[Home] | None = None) -> None:
         self._group = group
-        self._before = own_oom_kills()
+        self._homes = homes
+        self._before = own_oom_kills(homes)
 
     def verdict(self, *, died_of_kill: bool, max_rss_bytes: int) -> str | None:
         """In words what the kernel did; None when it did nothing. Ask before the group is closed.
@@ -136,7 +137,7 @@ class OomWatch:
             return f"oom_kill {use.oom_kills}, peak {peak}, limit {limit}"
         if use is not None or not died_of_kill:
             return None
-        rose_by = own_oom_kills() - self._before
+        rose_by = own_oom_kills(self._homes) - self._before
         if rose_by <= 0:
             return None
         largest = in_mib(max_rss_bytes)

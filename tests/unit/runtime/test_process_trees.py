@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,7 @@ from tests.unit.runtime.processes import (
     keeper_of,
     python,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="agents run on Linux")
 
@@ -118,6 +121,32 @@ async def test_nothing_starts_behind_a_fence_that_has_fallen(supervisor: Supervi
         await supervisor.spawn(python(STUBBORN), fence_at=time.monotonic() - 0.1)
     assert caught.value.errno == errno.ETIME
     assert (await ended(await supervisor.spawn(["true"]))).exit_code == 0
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A cgroup whose processes the kernel can hold, so that not even KILL ends them."""
+    folder = Path(f"/sys/fs/cgroup/freezer/dray-test-{os.getpid()}")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("no freezer cgroup (version 1) can be made here")
+    yield folder
+    (folder / "freezer.state").write_text("THAWED")
+    wait_until((folder / "cgroup.procs").read_text, lambda pids: not pids)
+    folder.rmdir()
+
+
+async def test_a_process_that_outlives_kill_is_named(supervisor: Supervisor, freezer: Path) -> None:
+    process = await supervisor.spawn(["sleep", "1000"])
+    (freezer / "cgroup.procs").write_text(str(process.pid))
+    (freezer / "freezer.state").write_text("FROZEN")
+    await asyncio.wait_for(process.stop(0), 20)
+    assert process.stuck_pids == [process.pid]
+    assert not process.tree_gone.is_set()
+    (freezer / "freezer.state").write_text("THAWED")
+    await asyncio.wait_for(process.tree_gone.wait(), 20)
+    assert process.stuck_pids == []
 
 
 # The whole tree.
