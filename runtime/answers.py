@@ -212,3 +212,37 @@ class IntegrityReport:
     deep: bool
     seconds: float
     checks: list[CheckResult] = field(default_factory=list[CheckResult])
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """A backup that was read to its end, unpacked and checked.
+
+    Attributes:
+        made_at: the moment it shows.
+        dray: version of the program that made it.
+        integrity: of the store in it.
+    """
+
+    file: str
+    made_at: float
+    dray: str
+    n_bytes: int
+    n_blobs: int
+    n_streams: int
+    integrity: IntegrityReport
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """A backup that has become a data folder.
+
+    Attributes:
+        n_closed: attempts that were open in it and are closed as lost workers.
+        kept: where the old data folder's files are; empty where there were none.
+    """
+
+    home: str
+    backup: BackupReport
+    n_closed: int = 0
+    kept: str = ""

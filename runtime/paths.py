@@ -54,6 +54,11 @@ class HomePaths:
         return self.root / "store" / "snapshots"
 
     @property
+    def restoring(self) -> Path:
+        """There while a restored store is being put in place of the old one."""
+        return self.root / "restoring"
+
+    @property
     def ballast(self) -> Path:
         """Room that is given up for the state when the disk is full."""
         return self.root / "store" / "ballast"

@@ -12,14 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from dray.runtime.answers import CheckResult, IntegrityReport
-from dray.runtime.errors import NotFound, StoreUnusable
 from dray.runtime.paths import HomePaths
 from dray.runtime.store import integrity_audit, integrity_files, integrity_sql
 from dray.runtime.store.integrity_files import Evidence, Violation
-from dray.runtime.store.migrate import migrations
+from dray.runtime.store.reading import open_moment
 
 #: Violations that a report names; it counts them all.
 SHOWN = 20
@@ -155,8 +153,8 @@ def check_store(home: HomePaths, *, deep: bool = False) -> IntegrityReport:
 
 def _look(home: HomePaths, checks: list[Check]) -> dict[str, list[Violation]]:
     with (
-        closing(_open(home.state_db, "state")) as state,
-        closing(_open(home.results_db, "results")) as results,
+        closing(open_moment(home.state_db, "state")) as state,
+        closing(open_moment(home.results_db, "results")) as results,
     ):
         evidence = Evidence(home, state, results)
         return {check.name: list(_findings(check, evidence)) for check in checks}
@@ -167,35 +165,3 @@ def _findings(check: Check, evidence: Evidence) -> Iterator[Violation]:
         yield from check.find(evidence)
     except sqlite3.DatabaseError as exc:  # a damaged page must not hide what else is wrong
         yield check.name, f"cannot be looked at: {exc}"
-
-
-def _open(path: Path, schema: str) -> sqlite3.Connection:
-    """A connection that reads one moment of a file, whatever is committed meanwhile."""
-    if not path.is_file():
-        raise NotFound(f"there is no store in {path.parent.parent}: no {path.name}", path=str(path))
-    newest = migrations(schema)[-1].version
-    try:
-        connection = sqlite3.connect(path, isolation_level=None)
-    except sqlite3.Error as exc:
-        raise StoreUnusable(f"{path} cannot be opened: {exc}", path=str(path)) from exc
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("BEGIN")
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as exc:
-        connection.close()
-        raise StoreUnusable(
-            f"{path} is damaged ({exc}); restore a backup: dray backup restore FILE --force",
-            path=str(path),
-        ) from exc
-    if version != newest:
-        connection.close()
-        raise StoreUnusable(
-            f"{path} has schema {version}, this Dray checks schema {newest}; "
-            + ("update Dray" if version > newest else "start it once with `dray up`"),
-            path=str(path),
-            version=version,
-        )
-    return connection

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from dray.runtime.store.console import Console
 from dray.runtime.store.database import Database
@@ -34,9 +36,22 @@ class Outputs:
         self._results = results
         self._console = console
         self._locks = locks
+        self._n_holding = 0
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncGenerator[None]:
+        """Delete nothing inside; what was given up meanwhile goes afterwards."""
+        self._n_holding += 1
+        try:
+            yield
+        finally:
+            self._n_holding -= 1
+            await self.purge()
 
     async def purge(self) -> None:
-        """Delete everything that committed transactions gave up."""
+        """Delete everything that committed transactions gave up, unless it is being kept."""
+        if self._n_holding:
+            return
         for row in await self._state.rows(_DUE):
             lock = self._locks.of(row["task_id"])
             async with lock:  # a frame that is being accepted would write after us

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import re
 import sqlite3
+from contextlib import suppress
 
 from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
@@ -86,10 +87,11 @@ class Queues:
 
     async def ensure(self, name: str, *, elastic: bool = True) -> Queue:
         """The queue of that name, made when it is not there."""
-        try:
+        with suppress(NotFound):
             return await self.get(name)
-        except NotFound:
+        with suppress(Conflict):  # somebody else was faster
             return await self.create(name, elastic=elastic)
+        return await self.get(name)
 
     async def get(self, name: str) -> Queue:
         """One queue by its name or id.

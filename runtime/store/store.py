@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from dray.runtime.store.agents import Agents
 from dray.runtime.store.artifacts import Artifacts
 from dray.runtime.store.attempts import Attempts
 from dray.runtime.store.audit import Audit
+from dray.runtime.store.backup import Backup, Moment, clear_aside
 from dray.runtime.store.ballast import Ballast
 from dray.runtime.store.blobs import Blobs
 from dray.runtime.store.console import Console
@@ -30,6 +32,7 @@ from dray.runtime.store.projects import Projects
 from dray.runtime.store.queues import Queues
 from dray.runtime.store.reserve import Limits, Reserve
 from dray.runtime.store.results import Results
+from dray.runtime.store.session import Session
 from dray.runtime.store.task_locks import TaskLocks
 from dray.runtime.store.tasks import Tasks
 
@@ -50,6 +53,8 @@ class Store:
         state: Database,
         results: Database,
     ) -> None:
+        self._home = home
+        self._clock = clock
         self._holding = holding
         self.reserve = reserve
         self._state = state
@@ -106,6 +111,32 @@ class Store:
             raise
         return store
 
+    @asynccontextmanager
+    async def backup(self) -> AsyncGenerator[Iterator[bytes]]:
+        """The bytes of a backup of this moment, to be asked for off the loop, one at a time.
+
+        The store goes on; what is given up meanwhile is deleted afterwards.
+
+        Raises:
+            InsufficientStorage: no room for the copies of the databases.
+            StoreUnusable: a file has less than the databases say.
+        """
+
+        async def open_moment(_: Session) -> Moment:
+            return Moment.open(self._home)
+
+        async with self._outputs.kept():
+            moment = await self._state.write(open_moment)
+            try:
+                made_at = self._clock.now()
+                made = await asyncio.to_thread(Backup.prepare, self._home, moment, made_at)
+            finally:
+                moment.close()
+            try:
+                yield made.blocks()
+            finally:
+                await asyncio.to_thread(made.close)
+
     def subscribe(self, listener: Callable[[Change], None]) -> None:
         """Call ``listener`` with every change of a task's head, right after its commit.
 
@@ -132,6 +163,13 @@ class Store:
 
 
 def _prepare(home: HomePaths) -> None:
+    if home.restoring.exists():
+        raise StoreUnusable(
+            f"{home.root} is being restored, or that was broken off: run the same "
+            "`dray backup restore FILE --force` again",
+            path=str(home.root),
+        )
+    clear_aside(home)
     try:
         for folder in (home.blobs, home.console):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
