@@ -58,10 +58,18 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(cast("type[Any]", kind), value, where)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
+        return _decode_word(kind, value, where)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return _expect(kind, value, where)
+
+
+def _decode_word(kind: type[Enum], value: Any, where: str) -> Enum:
+    try:
+        return kind(value)
+    except ValueError as exc:
+        words = ", ".join(str(word.value) for word in kind)
+        raise ValueError(f"{where}: {value!r} is none of {words}") from exc
 
 
 def _decode_union(kind: Any, value: Any, where: str) -> Any:

@@ -14,7 +14,7 @@ from dray.runtime.answers import Enqueued
 from dray.runtime.errors import IllegalTransition
 from dray.runtime.machine import Command, Head
 from dray.runtime.models import Task
-from dray.runtime.states import State, is_terminal
+from dray.runtime.states import State, allowed_events, is_terminal
 from dray.runtime.store import By
 
 #: Longest a request waits for a state; proxies give up on a silent connection after a minute.
@@ -81,7 +81,7 @@ async def mark(
     if head.state is not State.RUNNING and head.cause != cause:
         raise IllegalTransition(
             f"task {task_id[:8]} is {head.state}: only a running task can be marked "
-            f"{body.outcome.value}",
+            f"{body.outcome.value}; {_way_out(head.state)}",
             task_id=task_id,
             state=str(head.state),
             event=str(body.outcome.event),
@@ -111,6 +111,11 @@ async def wait(
             if left <= 0 or not await watcher.wait(left):
                 break
     return await context.store.tasks.get(task_id)
+
+
+def _way_out(state: State) -> str:
+    able = ", ".join(allowed_events(state)) or "be cloned"
+    return f"from here it can {able}"
 
 
 async def _apply(context: Context, task_id: str, command: Command, by: By) -> Task:
