@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from dray.api import auth, sse
 from dray.api.addresses import API_PREFIX
@@ -14,12 +16,16 @@ from dray.api.byte_ranges import RangeResponse
 from dray.api.context import Ctx
 from dray.api.replies import json_reply
 from dray.runtime import records
-from dray.runtime.answers import ConsolePage
+from dray.runtime.answers import ConsolePage, ConsolePiece
+from dray.runtime.codec import to_json
+from dray.runtime.console_text import lines_of_pieces
 from dray.runtime.states import is_terminal
 
 #: One answer's console text; a page of a browser, a screenful many times over.
 DEFAULT_LIMIT_BYTES = 256 << 10
 LIMIT_BYTES = 4 << 20
+#: Of text that is drawn; a terminal is slow work for a server.
+TEXT_LIMIT_BYTES = 1 << 20
 
 router = APIRouter(
     prefix=f"{API_PREFIX}/tasks/{{id}}/console", tags=["console"], dependencies=[auth.READS]
@@ -48,6 +54,34 @@ async def console(
     return json_reply(ConsolePage(page.pieces, page.next, closed))
 
 
+@router.get("/text", response_class=PlainTextResponse)
+async def text(
+    context: Ctx,
+    task_id: auth.TaskId,
+    tail_bytes: Annotated[
+        int, Query(ge=1, le=TEXT_LIMIT_BYTES, description="about so much of the end is read")
+    ] = DEFAULT_LIMIT_BYTES,
+    stream: Annotated[Stream | None, Query(description="this one only")] = None,
+    colours: Annotated[bool, Query(description="keep the escape sequences of colours")] = False,
+    format: Annotated[
+        Literal["text", "jsonl"],
+        Query(description="`jsonl`: a JSON object a line with `epoch`, `stream`, `at`, `text`"),
+    ] = "text",
+) -> Response:
+    """The end of the console as a terminal shows it, over all streams and attempts.
+
+    Carriage returns and cursor moves are applied, so that a progress bar is one line. Where bytes
+    are not stored, a line in brackets says how many.
+    """
+    page = await context.store.console.pieces(
+        task_id, tail_bytes=tail_bytes, stream=stream, limit_bytes=tail_bytes
+    )
+    # Drawing is a matter of 100 ms for a full page, which others need not wait for.
+    body = await asyncio.to_thread(_drawn, page.pieces, colours, as_json=format == "jsonl")
+    media_type = "application/x-ndjson" if format == "jsonl" else "text/plain"
+    return Response(body, media_type=media_type)
+
+
 @router.get("/raw")
 async def raw(
     context: Ctx,
@@ -58,12 +92,21 @@ async def raw(
     ] = None,
     range: Annotated[str, Header(description="`bytes=0-1023`, `bytes=1024-` or `bytes=-512`")] = "",
 ) -> Response:
-    """The bytes of one stream of one attempt, exactly as the process wrote them."""
+    """The stored bytes of one stream of one attempt, exactly as the process wrote them.
+
+    Bytes that are not stored are left out; the header `Dray-Gaps` says which, such as
+    `1000-2999, 5000-5999` by offset in what was written.
+    """
     if epoch is None:
         head = await context.store.tasks.head(task_id)
         epoch = head.epoch
     stored = await context.store.console.raw(task_id, epoch, stream)
-    return RangeResponse(stored.path, stored.n_bytes, range)
+    answer = RangeResponse(stored.path, stored.n_bytes, range)
+    gaps = await context.store.console.gaps(task_id, epoch, stream)
+    if gaps:
+        told = (f"{gap.offset}-{gap.offset + gap.n_bytes - 1}" for gap in gaps)
+        answer.headers["Dray-Gaps"] = ", ".join(told)
+    return answer
 
 
 @router.get("/follow", response_class=sse.EventSourceResponse)
@@ -90,3 +133,8 @@ async def follow(
                 return
             if not await watcher.wait():
                 return
+
+
+def _drawn(pieces: list[ConsolePiece], colours: bool, *, as_json: bool) -> str:
+    lines = lines_of_pieces(pieces, colours=colours)
+    return "".join(f"{json.dumps(to_json(line)) if as_json else line.text}\n" for line in lines)

@@ -1,7 +1,10 @@
 """The console: in pieces, by stream, and byte for byte."""
 
+import json
+
 import pytest
 
+from dray.runtime import records
 from dray.runtime.records import Chunk, Frame
 from tests.unit.api.conftest import Api
 
@@ -99,3 +102,87 @@ async def test_a_last_event_id_that_is_none_is_refused(api: Api, last: str) -> N
     path = f"/tasks/{task.id}/console/follow"
     answer = await api.admin.get(path, headers={"Last-Event-ID": last})
     assert (answer.status_code, answer.json()["field"]) == (422, "Last-Event-ID")
+
+
+async def test_text_is_what_a_terminal_shows(api: Api) -> None:
+    task = await api.running()
+    bar = b"".join(b"\r%3d%%" % n for n in range(0, 101, 10))
+    await api.send(task.id, Frame([Chunk("stdout", 0, b"\x1b[32mgo\x1b[0m\n" + bar)]))
+    await api.send(task.id, Frame([Chunk("stdout", 5000, b"\nend", skipped=5000 - 12 - len(bar))]))
+    answer = await api.admin.get(f"/tasks/{task.id}/console/text")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == "go\n100%\n[4.9 kB not stored]\n\nend\n"
+    params = {"colours": True, "format": "jsonl", "stream": "stdout"}
+    lines = (await api.admin.get(f"/tasks/{task.id}/console/text", params=params)).text
+    first = json.loads(lines.splitlines()[0])
+    assert (first["epoch"], first["stream"]) == (1, "stdout")
+    assert first["text"] == "\x1b[32mgo\x1b[0m"
+
+
+async def test_text_is_bounded_to_the_end(api: Api) -> None:
+    task = await api.running()
+    for n in range(8):
+        await api.send(task.id, Frame([Chunk("stdout", n * 5, b"%04d\n" % n)]))
+    path = f"/tasks/{task.id}/console/text"
+    assert (await api.admin.get(path, params={"tail_bytes": 8})).text == "0006\n0007\n"
+    assert (await api.admin.get(path, params={"tail_bytes": 2 << 20})).status_code == 422
+
+
+async def test_bytes_that_are_no_text_survive_the_round_trip(api: Api) -> None:
+    """Invalid UTF-8, NUL bytes and lone surrogates: replaced in text, never in raw."""
+    task = await api.running()
+    written = bytes(range(256)) + b"\x00\x00\xed\xa0\x80 \xff\xfe \xf0\x9f\x98\n"
+    for at in range(0, len(written), 7):
+        await api.send(task.id, Frame([Chunk("stdout", at, written[at : at + 7])]))
+    raw = await api.admin.get(f"/tasks/{task.id}/console/raw")
+    assert raw.content == written
+    assert "Dray-Gaps" not in raw.headers
+    pieces = (await api.admin.get(f"/tasks/{task.id}/console")).json()["pieces"]
+    text = "".join(piece["text"] for piece in pieces)
+    assert text == written.decode("utf-8", "replace")
+    shown = (await api.admin.get(f"/tasks/{task.id}/console/text")).text
+    assert "\ufffd" in shown
+    assert "\x00" not in shown
+
+
+async def test_raw_bytes_leave_gaps_out_and_say_so(api: Api) -> None:
+    task = await api.running()
+    await api.send(task.id, Frame([Chunk("stdout", 0, b"one\n")]))
+    await api.send(task.id, Frame([Chunk("stdout", 1000, b"two\n", skipped=996)]))
+    path = f"/tasks/{task.id}/console/raw"
+    answer = await api.admin.get(path)
+    assert (answer.content, answer.headers["Dray-Gaps"]) == (b"one\ntwo\n", "4-999")
+    part = await api.admin.get(path, headers={"Range": "bytes=4-"})
+    assert (part.status_code, part.content) == (206, b"two\n")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "chunk", "status", "code"),
+    [
+        (2, Chunk("stdout", 0, b"x"), 409, "stale_epoch"),
+        (1, Chunk("stdout", 9, b"x"), 409, "offset_mismatch"),
+        (1, Chunk("stdout", 12, b"x", skipped=3), 409, "offset_mismatch"),
+        (1, Chunk("stdout", 3, b"x", skipped=4), 422, "invalid_input"),
+        (1, Chunk("records", 9, b"x", skipped=5), 422, "invalid_input"),
+    ],
+)
+async def test_frames_that_do_not_fit_are_refused_with_the_reason(
+    api: Api, epoch: int, chunk: Chunk, status: int, code: str
+) -> None:
+    """Wrong epoch, an offset beyond the end, a hole nobody stated, gaps that cannot be."""
+    id = await written(api)
+    answer = await api.send(id, Frame([chunk]), epoch)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    raw = await api.admin.get(f"/tasks/{id}/console/raw")
+    assert raw.content == b"one\ntwo\n"
+
+
+async def test_a_frame_for_another_task_is_forbidden(api: Api) -> None:
+    id, other = await written(api), await api.running()
+    stranger = api.as_task(other.id)
+    answer = await stranger.post(
+        f"/tasks/{id}/attempts/1/frames",
+        content=records.encode_frame(Frame([Chunk("stdout", 8, b"mine now\n")])),
+        headers={"Content-Type": records.FRAME_TYPE},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
