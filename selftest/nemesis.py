@@ -16,10 +16,10 @@ from dray.selftest.processes import Found
 from dray.selftest.proxy import Proxy, Trouble
 
 #: Between two faults, on average.
-PAUSE_S = 0.8
+PAUSE_S = 0.6
 #: While nothing runs, because all is being started again, only so many are dealt: a fault says
 #: most where work is under way, and a slow machine would never get to any.
-IDLE_SHARE = 0.15
+IDLE_SHARE = 0.25
 #: Stops and cuts last up to this many leases: most are healed in time, some are not.
 LONGEST_IN_LEASES = 1.6
 #: How long a process may take to be seen dead or stopped after the signal.
@@ -37,7 +37,7 @@ class Card:
     target: str
 
 
-#: Every fault there is. All that can be are dealt before any is dealt again.
+#: Every fault there is. All that can be are dealt, kills twice, before a new deck begins.
 DECK = (
     *(Card("kill", kind) for kind in processes.KINDS),
     *(Card("stop", kind) for kind in processes.KINDS),
@@ -129,11 +129,12 @@ class Nemesis:
         is_at_work = any(each.kind == "child" for each in found)
         if not is_at_work and self._rng.random() > IDLE_SHARE:
             return
-        fresh = [card for card in DECK if card not in self._deck]
+        kills = [card for card in DECK if card.action == "kill"]
+        fresh = [card for card in (*DECK, *kills) if card not in self._deck]
         self._rng.shuffle(fresh)
         for card in [*self._deck, *fresh]:
             if self._play(card, found):
-                if card in fresh:
+                if card not in self._deck:
                     self._deck += fresh
                 self._deck.remove(card)
                 return
