@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 _PREFIX = "dray-"
@@ -120,7 +121,8 @@ class OomWatch:
     def __init__(self, group: Cgroup, homes: list[Home] | None = None) -> None:
         self._group = group
         self._homes = homes
-        self._before = own_oom_kills(homes)
+        # The verdict of a cgroup of its own is exact; ours is asked where there is none.
+        self._before = own_oom_kills(homes) if group.memory() is None else 0
 
     def verdict(self, *, died_of_kill: bool, max_rss_bytes: int) -> str | None:
         """In words what the kernel did; None when it did nothing. Ask before the group is closed.
@@ -144,6 +146,7 @@ class OomWatch:
         return f"oom_kill rose by {rose_by} while it ran, its largest process had {largest}"
 
 
+@lru_cache(maxsize=1)  # a process stays where it was started
 def find_homes() -> list[Home]:
     """Where cgroups may be made by this process, as far as can be told without trying."""
     try:
