@@ -9,7 +9,7 @@ import typer
 from dray.sdk.cli.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from dray.runtime.answers import ConsolePiece
     from dray.runtime.models import Task
@@ -20,8 +20,15 @@ _PAGE_BYTES = 1 << 20
 _INTERRUPTED = 130
 
 
-def print_console(session: Session, task: Task, *, prepare: bool, tail_bytes: int | None) -> None:
-    """Print what is stored of a console.
+def print_console(
+    session: Session,
+    task: Task,
+    *,
+    prepare: bool,
+    tail_bytes: int | None = None,
+    raw: bool = False,
+) -> None:
+    """Print what is stored of a console, as a terminal shows it.
 
     Args:
         session: where to.
@@ -29,15 +36,17 @@ def print_console(session: Session, task: Task, *, prepare: bool, tail_bytes: in
         prepare: with the log of preparing source and environment; a task that failed there has
             nothing else, so it is shown anyway.
         tail_bytes: the last so many bytes only.
+        raw: as it was written, with every carriage return.
     """
     shown = prepare or failed_in_preparing(task)
-    if tail_bytes is not None:
-        _print_tail(session, task, tail_bytes, prepare=shown)
+    pieces = (p for p in _stored(session, task, tail_bytes) if shown or not _prepares(p))
+    if raw or session.out.as_json:
+        _print(session, pieces, prepare=True)
         return
-    page = session.client.console(task.id, limit_bytes=_PAGE_BYTES)
-    while page.pieces:
-        _print(session, page.pieces, prepare=shown)
-        page = session.client.console(task.id, after=page.next, limit_bytes=_PAGE_BYTES)
+    from dray.runtime.console_text import lines_of_pieces
+
+    for line in lines_of_pieces(pieces, colours=session.out.on_terminal):
+        session.out.raw(f"{line.text}\n".encode("utf-8", "surrogateescape"))
 
 
 def follow(session: Session, task: Task, *, prepare: bool = False) -> Task:
@@ -63,7 +72,7 @@ def follow(session: Session, task: Task, *, prepare: bool = False) -> Task:
         )
         raise typer.Exit(_INTERRUPTED) from None
     if failed_in_preparing(ended) and not prepare:
-        print_console(session, ended, prepare=True, tail_bytes=None)
+        print_console(session, ended, prepare=True)
     return ended
 
 
@@ -94,25 +103,45 @@ def has_failed(task: Task) -> bool:
     return task.state in (State.FAILED, State.ABORTED)
 
 
-def _print_tail(session: Session, task: Task, n_bytes: int, *, prepare: bool) -> None:
-    pieces = session.client.console(task.id, tail_bytes=n_bytes).pieces
-    if session.out.as_json:
-        _print(session, pieces, prepare=prepare)
+def _stored(session: Session, task: Task, tail_bytes: int | None) -> Iterator[ConsolePiece]:
+    if tail_bytes is not None:
+        pieces = session.client.console(task.id, tail_bytes=tail_bytes).pieces
+        yield from pieces if session.out.as_json else _last(pieces, tail_bytes)
         return
-    # The server answers in whole pieces.
-    session.out.raw(
-        b"".join(_bytes_of(p) for p in pieces if prepare or not _prepares(p))[-n_bytes:]
-    )
+    page = session.client.console(task.id, limit_bytes=_PAGE_BYTES)
+    while page.pieces:
+        yield from page.pieces
+        page = session.client.console(task.id, after=page.next, limit_bytes=_PAGE_BYTES)
+
+
+def _last(pieces: list[ConsolePiece], n_bytes: int) -> list[ConsolePiece]:
+    """The end of pieces, which the server gives whole only."""
+    from dataclasses import replace
+
+    chosen: list[ConsolePiece] = []
+    for piece in reversed(pieces):
+        data = _bytes_of(piece)
+        if len(data) > n_bytes:
+            text = data[len(data) - n_bytes :].decode("utf-8", "ignore")
+            chosen.append(replace(piece, text=text, missing=0))
+            break
+        chosen.append(piece)
+        n_bytes -= len(data)
+    return chosen[::-1]
 
 
 def _print(session: Session, pieces: Iterable[ConsolePiece], *, prepare: bool) -> None:
+    from dray.runtime.console_text import not_stored
+
     for piece in pieces:
         if _prepares(piece) and not prepare:
             continue
         if session.out.as_json:
             session.out.json(piece)
-        else:
-            session.out.raw(_bytes_of(piece))
+            continue
+        if piece.missing:
+            session.out.raw(f"\n{not_stored(piece.missing)}\n".encode())
+        session.out.raw(_bytes_of(piece))
 
 
 def _prepares(piece: ConsolePiece) -> bool:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from dray.runtime.models import Attempt, EnvironmentReport, Metric, StreamReceipt, Task
 
 
+#: Gaps of a stream that are listed, of the many a long flood leaves.
+_GAPS_SHOWN = 5
+
+
 def facts_of(task: Task, why: str = "", page: str = "", attempts: Sequence[Attempt] = ()) -> Facts:
     """Everything worth reading about ``task``.
 
@@ -173,6 +177,12 @@ def seconds_to_first_line(task: Task) -> float | None:
 def receipt_words(receipt: StreamReceipt) -> str:
     """What a stream came to: exact, or what is missing."""
     written = words.count(receipt.n_bytes, "byte")
-    if receipt.exact:
+    if receipt.exact and not receipt.missing_bytes:
         return f"{written}, stored exactly (sha256 {receipt.sha256[:12]})"
-    return f"{written} written, {receipt.stored_bytes:,} stored: the console has a gap"
+    told = f"{written} written, {receipt.stored_bytes:,} stored"
+    if not receipt.missing_bytes:
+        return f"{told}: the console has a gap"
+    exactly = " exactly" if receipt.exact else ""
+    gaps = ", ".join(f"{g.offset:,}+{g.n_bytes:,}" for g in receipt.gaps[:_GAPS_SHOWN])
+    more = ", …" if len(receipt.gaps) > _GAPS_SHOWN else ""
+    return f"{told}{exactly}, {receipt.missing_bytes:,} not stored (gaps: {gaps}{more})"

@@ -11,8 +11,10 @@ from dray.sdk.cli.follow import follow as follow_console
 from dray.sdk.cli.follow import has_failed, print_console, report_end
 from dray.sdk.cli.output import Column
 from dray.sdk.cli.session import Session, verb, verbs
+from dray.sdk.cli.task_facts import receipt_words
 
 if TYPE_CHECKING:
+    from dray.runtime.models import Task
     from dray.sdk.cli.task_diff import Difference
 
 app = verbs()
@@ -39,18 +41,29 @@ def logs(
         int | None,
         typer.Option("--tail-bytes", metavar="N", min=1, help="Only the last so many bytes."),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="As it was written: every carriage return, every cursor move."),
+    ] = False,
 ) -> None:
-    """Print a task's console. -f goes on until the task ends."""
+    """Print a task's console as a terminal shows it. -f goes on until the task ends."""
     task = session.client.get_task(task_id)
     if stream is not None:
+        _say_what_is_missing(session, task, stream)
         for block in session.client.console_raw(task.id, stream=stream):
             session.out.raw(block)
     elif follow:
         report_end(session, follow_console(session, task, prepare=prepare))
     else:
-        print_console(session, task, prepare=prepare, tail_bytes=tail_bytes)
+        print_console(session, task, prepare=prepare, tail_bytes=tail_bytes, raw=raw)
         if has_failed(task) and task.cause is not None:
             session.out.note(f"Task {task.id[:8]} {task.state}: {task.cause.message}")
+
+
+def _say_what_is_missing(session: Session, task: Task, stream: str) -> None:
+    receipt = task.attempt.receipt.get(stream) if task.attempt else None
+    if receipt is not None and receipt.missing_bytes:
+        session.out.note(f"{stream}: {receipt_words(receipt)}")
 
 
 @verb(app, "scalars")

@@ -1,19 +1,42 @@
 """``dray task logs`` and ``scalars``: the console as it was written, the points as reported."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 
+from dray.runtime.records import Chunk, Frame
 from tests.unit.cli.conftest import Cli, Server
 from tests.waiting import wait_until
 
 
-def test_logs_are_the_bytes_of_the_console(cli: Cli, server: Server) -> None:
-    text = "two lines\nand a bar 50 %\rand a bar 100 %\n\N{SNOWMAN}"
+def test_logs_are_what_a_terminal_shows_and_raw_what_was_written(cli: Cli, server: Server) -> None:
+    text = "two lines\nand a bar 50 %\rand a bar 100 %\n\x1b[31m\N{SNOWMAN}\x1b[0m"
     task = server.ended(0, text)
-    assert cli("task", "logs", task.id).out == text
+    assert cli("task", "logs", task.id).out == "two lines\nand a bar 100 %\n\N{SNOWMAN}\n"
+    assert cli("task", "logs", task.id, "--raw").out == text
+
+
+def test_gaps_are_told_in_logs_and_in_what_the_task_came_to(cli: Cli, server: Server) -> None:
+    run = server.running()
+    run.write("stdout", "begin\n")
+    last = Chunk("stdout", 5_000_000_006, b"end\n", skipped=5_000_000_000)
+    sums = {"n_bytes": last.end, "sha256": "a" * 64, "missing_bytes": last.skipped}
+    kept = hashlib.sha256(b"begin\nend\n").hexdigest()
+    finish = {
+        "cause": {"kind": "exit_code", "message": "exited with code 0", "exit_code": 0},
+        "receipt": {"stdout": {**sums, "kept_sha256": kept}},
+    }
+    server.client.send_frame(run.task_id, 1, Frame([last], finish=finish))
+    assert cli("task", "logs", run.task_id).out == "begin\n[5.0 GB not stored]\nend\n"
+    assert "[5.0 GB not stored]" in cli("task", "logs", run.task_id, "--raw").out
+    told = "5,000,000,010 bytes written, 10 stored exactly, 5,000,000,000 not stored"
+    assert told in cli("task", "show", run.task_id).out
+    one = cli("task", "logs", run.task_id, "--stream", "stdout")
+    assert one.out == "begin\nend\n"
+    assert "(gaps: 6+5,000,000,000)" in one.err
 
 
 def test_one_stream_is_given_byte_for_byte(cli: Cli, server: Server) -> None:
