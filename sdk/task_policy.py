@@ -38,7 +38,8 @@ class TaskPolicy(TaskBase):
 
         Set it on a draft, or in the script before :meth:`execute_remotely`, which takes it
         along. Under an agent the stored policy counts, and nothing happens here. A run started
-        by hand is never retried or requeued: it has no queue to go back to.
+        by hand is never retried or requeued, for it has no queue to go back to, and keeps the
+        time limit it began with.
 
         Args:
             retries: how often its own failure (exit code, signal, out of memory) is tried again.
