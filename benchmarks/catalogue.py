@@ -134,6 +134,43 @@ CATALOGUE = (
         "the same until a client that follows the console has that line",
     ),
     Spec(
+        "abort-obeying",
+        "abort",
+        "ms",
+        "from the request that aborts a task to the end of the last of its three processes, "
+        "one of them a daemon, all of which end at the first signal",
+        Bar("value", "<=", 1000),
+    ),
+    Spec(
+        "abort-ignoring",
+        "abort",
+        "ms",
+        "the same of processes that ignore INT and TERM, with a grace of 2 s",
+        Bar("value", "<=", 4000),
+    ),
+    Spec(
+        "killed-agent",
+        "detection",
+        "ms",
+        "from the SIGKILL of an agent until its task is back in its queue",
+        Bar("value", "<=", 5000),
+    ),
+    Spec(
+        "killed-node",
+        "detection",
+        "ms",
+        "from the SIGKILL of another node's raylet until its task is back in its queue, "
+        "with a lease of 30 s",
+        Bar("value", "<=", 45000),
+    ),
+    Spec(
+        "killed-gateway",
+        "detection",
+        "ms",
+        "from the SIGKILL of the gateway until a request is answered, a running task unharmed",
+        Bar("value", "<=", 5000),
+    ),
+    Spec(
         "throughput-200-noop",
         "throughput",
         "1/s",

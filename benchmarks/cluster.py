@@ -28,18 +28,20 @@ class Cluster:
     """What subjects see of it.
 
     Attributes:
-        ray_pid: the first process of its Ray.
+        ray_address: where its Ray can be joined.
+        ray_pid: the first process of its Ray; 0 where it was there before.
     """
 
     home: HomePaths
     node: NodePaths
     client: Client
+    ray_address: str
     ray_pid: int
 
     @staticmethod
     @contextmanager
-    def up(folder: Path) -> Generator[Cluster]:
-        """A cluster in this folder, until the context is left."""
+    def up(folder: Path, ray_address: str = "") -> Generator[Cluster]:
+        """A cluster in this folder, until the context is left; on a Ray of its own or this one."""
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DRAY_")},
             "DRAY_HOME": str(folder / "home"),
@@ -49,10 +51,12 @@ class Cluster:
         }
         home = HomePaths(folder / "home")
         try:
-            info = json.loads(_dray(environ, "up", "--json", "--num-cpus", str(N_CPUS)))
-            ray_pid = int(json.loads(home.cluster.read_text("utf-8"))["ray_pid"])
+            where = ["--address", ray_address] if ray_address else ["--num-cpus", str(N_CPUS)]
+            info = json.loads(_dray(environ, "up", "--json", *where))
+            record = json.loads(home.cluster.read_text("utf-8"))
+            address, ray_pid = str(record["ray_address"]), int(record["ray_pid"] or 0)
             with Client(info["url"], home.token.read_text("utf-8").strip()) as client:
-                yield Cluster(home, NodePaths(folder / "cache"), client, ray_pid)
+                yield Cluster(home, NodePaths(folder / "cache"), client, address, ray_pid)
         finally:
             _dray(environ, "down", "--force")
 
