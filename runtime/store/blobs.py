@@ -14,7 +14,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 from dray.runtime.errors import InsufficientStorage, InvalidInput, NotFound, StoreUnusable
 from dray.runtime.ids import new_id
 from dray.runtime.store.ballast import is_full
-from dray.runtime.store.console import sync_folder
+from dray.runtime.store.folders import make_folder, sync_folder
 from dray.runtime.store.reserve import Reserve
 
 P = ParamSpec("P")
@@ -164,6 +164,6 @@ def _open_aside(path: Path) -> BinaryIO:
 
 def _settle(file: BinaryIO, aside: Path, place: Path) -> None:
     os.fsync(file.fileno())
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(place.parent)
     aside.replace(place)
     sync_folder(place.parent)

@@ -14,6 +14,7 @@ from dray.runtime.models import Gap
 from dray.runtime.paths import HomePaths
 from dray.runtime.store.contract import ConsolePage, ConsolePiece, RawConsole
 from dray.runtime.store.database import Database
+from dray.runtime.store.folders import make_folder, sync_folder
 from dray.runtime.store.session import Session
 
 #: Bytes of one piece at most, so that a page of pieces is bounded.
@@ -219,15 +220,6 @@ async def index(
     )
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power cut; blocks."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _within(found: list[sqlite3.Row], budget: int) -> list[sqlite3.Row]:
     """The first rows up to the one that reaches the budget."""
     chosen: list[sqlite3.Row] = []
@@ -245,7 +237,7 @@ def _open(path: Path) -> tuple[int, bool]:
     try:
         return os.open(path, flags), False
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         return os.open(path, flags | os.O_CREAT, 0o600), True
 
 

@@ -19,7 +19,7 @@ from dray.runtime.machine import ProveDead
 from dray.runtime.paths import HomePaths
 from dray.runtime.store.backup import Backup, Moment
 from dray.runtime.store.backup_format import Manifest, unpack
-from dray.runtime.store.console import sync_folder
+from dray.runtime.store.folders import sync_folder
 from dray.runtime.store.contract import By
 from dray.runtime.store.holding import Holding
 from dray.runtime.store.integrity import check_store
@@ -49,7 +49,8 @@ def create(home: HomePaths, target: Path) -> None:
         finally:
             moment.close()
         try:
-            with target.open("xb") as file:
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
                 for block in backup.blocks():
                     file.write(block)
                 file.flush()

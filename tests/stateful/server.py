@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 TOKEN = "the-server's-own-token"
 #: No power cut is played here, so that a commit need not wait for a disk.
-_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 class Server:
@@ -32,7 +32,7 @@ class Server:
 
     def __init__(self) -> None:
         self.clock = HandClock()
-        self.root = Path(tempfile.mkdtemp(prefix="dray-stateful-", dir=_MEMORY))
+        self.root = Path(tempfile.mkdtemp(prefix="dray-stateful-", dir=MEMORY))
         self._settings = Settings(home=self.root / "home", cache=self.root / "cache")
         self._loop = asyncio.new_event_loop()
         self.start()
