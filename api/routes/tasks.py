@@ -33,8 +33,10 @@ async def create_task(
     async def make() -> Task:
         if made := await _made_before(context, once.new_id):
             return made
-        new_id = body.id or once.new_id or ids.new_id()
-        return await context.store.tasks.create(body.task(new_id), by)
+        task = body.task(body.id or once.new_id or ids.new_id())
+        if once.new_id and (made := await _made_before(context, body.id)) and _is_same(made, task):
+            return made
+        return await context.store.tasks.create(task, by)
 
     return await once(201, make)
 
@@ -164,3 +166,9 @@ async def _made_before(context: Context, id: str) -> Task | None:
     """What a request with the same key made before the server died and its answer was lost."""
     found = await context.store.tasks.heads([id]) if id else {}
     return await context.store.tasks.get(id) if found else None
+
+
+def _is_same(made: Task, wanted: Task) -> bool:
+    """Whether a task with an id of the caller's choice is the one that a request asks for."""
+    members = ("name", "project", "type", "parent_id", "execution", "parameters", "configuration")
+    return all(getattr(made, name) == getattr(wanted, name) for name in members)

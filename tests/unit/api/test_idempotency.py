@@ -85,6 +85,23 @@ async def test_a_creation_whose_answer_was_lost_in_a_crash_is_not_done_twice(
         assert (await api.admin.get(f"/tasks/{again.json()['id']}")).json() == again.json()
 
 
+async def test_an_id_of_the_callers_choice_does_not_hide_what_was_made_before_a_crash(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(key: str, reply: StoredReply) -> None:
+        raise RuntimeError("the server died here")
+
+    body, headers = {**BODY, "id": "c" * 32}, {"Idempotency-Key": "k"}
+    with monkeypatch.context() as patch:
+        patch.setattr(api.store.idempotency, "put", crash)
+        assert (await api.admin.post("/tasks", json=body, headers=headers)).status_code == 500
+    other = {**body, "name": "another"}
+    assert (await api.admin.post("/tasks", json=other, headers=headers)).status_code == 409
+    again = await api.admin.post("/tasks", json=body, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (201, "c" * 32)
+    assert await n_tasks(api) == 1
+
+
 async def test_queues_and_projects_honour_keys_too(api: Api) -> None:
     headers = {"Idempotency-Key": "k"}
     for path in ("/queues", "/projects"):
