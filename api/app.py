@@ -30,6 +30,7 @@ from dray.api.routes import (
     server,
     task_actions,
     tasks,
+    upkeep,
 )
 from dray.runtime.clock import Clock, SystemClock
 from dray.runtime.config import Settings
@@ -53,6 +54,7 @@ ROUTES = tuple(
         agents,
         projects,
         server,
+        upkeep,
     )
     for route in module.router.routes
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from dray.runtime import ids
-from dray.runtime.answers import ServerInfo
+from dray.runtime.answers import IntegrityReport, ServerInfo
 from dray.runtime.codec import from_json, to_json
 from dray.runtime.models import AgentRecord, Project, Queue, QueueEntry
 from dray.sdk.transport import Transport, quoted
+
+#: A large store is copied, or read from end to end, before the first byte of the answer.
+UPKEEP_TIMEOUT_S = 3600.0
 
 
 class AdminCalls:
@@ -86,6 +90,22 @@ class AdminCalls:
     def server_info(self) -> ServerInfo:
         """Version, address and start of the server."""
         return from_json(ServerInfo, self._http.call("GET", "/server"))
+
+    def check_store(self, *, deep: bool = False) -> IntegrityReport:
+        """Whether the server's store keeps every invariant; ``deep`` also reads every blob."""
+        query = {"deep": deep or None}
+        answer = self._http.call(
+            "GET", "/server/integrity", query=query, timeout_s=UPKEEP_TIMEOUT_S, retries=0
+        )
+        return from_json(IntegrityReport, answer)
+
+    def backup(self) -> Iterator[bytes]:
+        """Everything the server's store keeps, in blocks of one file.
+
+        Raises:
+            ServerUnreachable: also when it ends before it is whole.
+        """
+        return self._http.download("/server/backup", timeout_s=UPKEEP_TIMEOUT_S)
 
     def healthz(self) -> bool:
         """Whether a server answers at the address; needs no token and is not repeated.

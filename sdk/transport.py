@@ -125,13 +125,16 @@ class Transport:
         *,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> Iterator[bytes]:
         """The body of a GET in blocks.
 
         Raises:
             ServerUnreachable: also when the body ends before its length.
         """
-        request = self._request("GET", API + path + _query(query), dict(headers or {}))
+        request = self._request(
+            "GET", API + path + _query(query), dict(headers or {}), silence_s=timeout_s
+        )
         with self._repeat(request, _whole_answer, self._retries) as answer:
             while block := answer.read(_BLOCK_BYTES):
                 yield block

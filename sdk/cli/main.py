@@ -15,8 +15,10 @@ import typer
 from dray.runtime.errors import DrayError, ServerUnreachable
 from dray.sdk.cli import (
     agents,
+    backup,
     cluster,
     demo,
+    doctor,
     init,
     projects,
     queues,
@@ -30,12 +32,13 @@ from dray.sdk.cli.session import group
 USAGE, UNREACHABLE, INTERRUPTED = 2, 3, 130
 
 app = group("Haul experiments from a laptop onto a Ray cluster.")
-for nounless in (cluster, demo, init, run_script, selftest, sync):
+for nounless in (cluster, demo, doctor, init, run_script, selftest, sync):
     app.add_typer(nounless.app)
 app.add_typer(tasks.app, name="task")
 app.add_typer(queues.app, name="queue")
 app.add_typer(agents.app, name="agent")
 app.add_typer(projects.app, name="project")
+app.add_typer(backup.app, name="backup")
 
 
 def _show_version(wanted: bool) -> None:

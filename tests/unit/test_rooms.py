@@ -60,6 +60,14 @@ RULES = (
         ("typer",),
         ("rich", "dray.selftest.chaos", "dray.selftest.report"),
     ),
+    # A store that nobody serves is looked after from its files.
+    Rule("sdk/cli/backup.py", (*RUNTIME, "dray.sdk"), ("typer",), ("dray.runtime.store.restore",)),
+    Rule(
+        "sdk/cli/doctor.py",
+        (*RUNTIME, "dray.sdk"),
+        ("typer",),
+        ("dray.runtime.store.holding", "dray.runtime.store.integrity"),
+    ),
     Rule("api", ("dray.runtime", "dray.api"), ("fastapi", "pydantic", "starlette", "anyio")),
     Rule(
         "actors",
