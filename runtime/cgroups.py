@@ -124,13 +124,13 @@ class OomWatch:
         # The verdict of a cgroup of its own is exact; ours is asked where there is none.
         self._before = own_oom_kills(homes) if group.memory() is None else 0
 
-    def verdict(self, *, died_of_kill: bool, max_rss_bytes: int) -> str | None:
+    def verdict(self, *, died_of_kill: bool, max_rss_bytes: int = 0) -> str | None:
         """In words what the kernel did; None when it did nothing. Ask before the group is closed.
 
         Args:
             died_of_kill: the attempt's process, or one it spoke for, was ended by a KILL that
                 nobody here sent. Without a cgroup of its own that must be so as well.
-            max_rss_bytes: of its largest process.
+            max_rss_bytes: of its largest process; 0: nobody knows.
         """
         use = self._group.memory()
         if use is not None and use.oom_kills:
@@ -142,8 +142,8 @@ class OomWatch:
         rose_by = own_oom_kills(self._homes) - self._before
         if rose_by <= 0:
             return None
-        largest = in_mib(max_rss_bytes)
-        return f"oom_kill rose by {rose_by} while it ran, its largest process had {largest}"
+        largest = f", its largest process had {in_mib(max_rss_bytes)}" if max_rss_bytes else ""
+        return f"oom_kill rose by {rose_by} while it ran{largest}"
 
 
 @lru_cache(maxsize=1)  # a process stays where it was started

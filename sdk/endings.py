@@ -14,12 +14,22 @@ from dray.runtime.spool_reader import final_record
 from dray.runtime.states import Event
 
 VANISHED = "vanished without a word: it was killed, or the machine stopped"
+STARVED = "vanished without a word when the kernel ran out of memory"
 
 
-def ending(spool: SpoolPaths) -> Cause:
-    """The cause of a run that is over: its ``final`` record, else that it vanished."""
+def ending(spool: SpoolPaths, starved: str | None = None) -> Cause:
+    """The cause of a run that is over: its ``final`` record, else that it vanished.
+
+    Args:
+        starved: what the kernel did for want of memory while it ran; it explains a silent end.
+    """
     record = _with_exit_status(final_record(spool), spool)
-    cause = Cause(CauseKind.VANISHED, VANISHED) if record is None else cause_of(record)
+    if record is not None:
+        cause = cause_of(record)
+    elif starved is not None:
+        cause = Cause(CauseKind.OUT_OF_MEMORY, f"{STARVED} ({starved})")
+    else:
+        cause = Cause(CauseKind.VANISHED, VANISHED)
     if cause.evidence is None and causes.end_event(cause) is Event.FAIL:
         cause = cause.with_evidence(last_words(spool))
     return cause

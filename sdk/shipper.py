@@ -20,6 +20,7 @@ from typing import Any
 from dray.runtime import causes, config
 from dray.runtime.abort_pipe import run_callbacks
 from dray.runtime.causes import Cause
+from dray.runtime.cgroups import Cgroup, OomWatch
 from dray.runtime.codec import from_json, to_json
 from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError, NotFound, ServerUnreachable, StaleEpoch
@@ -142,6 +143,7 @@ async def _until_over(
     spool: SpoolPaths, script: Script, shipper: Shipper, over: asyncio.Event, limits: _Limits
 ) -> Cause | None:
     """How the run ended; None when the server has given it up and the script goes on."""
+    oom = OomWatch(Cgroup([]))
     ended = asyncio.create_task(script.ended(), name="script")
     told = asyncio.create_task(over.wait(), name="told")
     try:
@@ -149,7 +151,7 @@ async def _until_over(
             {ended, told}, timeout=limits.left_s, return_when=asyncio.FIRST_COMPLETED
         )
         if ended.done():
-            return await in_thread(lambda: ending(spool))
+            return await in_thread(lambda: ending(spool, oom.verdict(died_of_kill=True)))
         if shipper.stop_cause is not None:
             cause = shipper.stop_cause
         elif told.done() or limits.max_run_time_s is None:

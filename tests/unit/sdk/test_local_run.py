@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dray.runtime.causes import CauseKind
 from dray.runtime.paths import SpoolPaths
 from dray.sdk import endings
 from tests.unit.sdk.scripts import INIT, Machine, Ran, final
@@ -128,3 +130,12 @@ class TestConsole:
         assert ran.stream("stdout") == "a\n"
         assert ran.spool is not None
         assert not (ran.spool / "stderr.log").exists()
+
+
+def test_a_silent_end_is_explained_by_what_the_kernel_did(tmp_path: Path) -> None:
+    spool = SpoolPaths(tmp_path)
+    spool.stream("stderr").write_text("loading all of it\n")
+    assert endings.ending(spool).kind is CauseKind.VANISHED
+    cause = endings.ending(spool, "oom_kill rose by 1 while it ran")
+    assert (cause.kind, cause.evidence) == (CauseKind.OUT_OF_MEMORY, "loading all of it\n")
+    assert "oom_kill rose by 1" in cause.message

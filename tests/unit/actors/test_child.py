@@ -1,0 +1,169 @@
+"""The process of an attempt under its agent: what ends it, and what is said of the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import anyio
+import psutil
+import pytest
+
+from dray.actors.child import ChildRun, StopRequest
+from dray.actors.ending import ProcessEnd
+from dray.actors.orders import WorkOrder
+from dray.actors.streams import AttemptSpool
+from dray.actors.workshop import Workshop
+from dray.envbuilder.launch import LaunchPlan
+from dray.runtime import causes
+from dray.runtime.causes import CauseKind
+from dray.runtime.clock import SystemClock
+from dray.runtime.config import Settings
+from dray.runtime.models import OnLost, Policy, Task
+from dray.runtime.paths import NodePaths
+from dray.runtime.subprocesses import Supervisor
+from dray.sdk.shipping import Shipper
+from tests.unit.runtime.processes import DAEMONISES, STUBBORN, WAITS, is_alive
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="agents run on Linux")
+
+
+@dataclass
+class SilentShipper:
+    """Ships nothing; the server was last heard of when the test says so."""
+
+    last_confirmed: float = field(default_factory=time.monotonic)
+
+    def mark_executing(self) -> None:
+        return
+
+    def notify(self) -> None:
+        return
+
+
+@dataclass
+class Agent:
+    """An agent's place of work, with one task."""
+
+    shop: Workshop
+    policy: Policy = field(default_factory=Policy)
+    lease_ttl_s: float = 30.0
+    shipper: SilentShipper = field(default_factory=SilentShipper)
+    stop: StopRequest = field(default_factory=StopRequest)
+
+    async def run(self, code: str) -> ProcessEnd:
+        """How a task that is ``code`` ends here."""
+        task = Task("ab" * 16, "t", "p", policy=self.policy)
+        order = WorkOrder(task, os.getpid(), "c", "t", "http://h", self.lease_ttl_s)
+        with AttemptSpool(self.shop.node.attempt(task.id, order.epoch)) as spool:
+            spool.open(order, agent="a", node="n")
+            spool.on_append = lambda _: None
+            shipper = cast("Shipper", self.shipper)
+            child = ChildRun(order, self.shop, spool, shipper, self.stop)
+            environment = {**os.environ, "DRAY_SPOOL": str(spool.paths.root)}
+            argv = [sys.executable, "-I", "-S", "-c", code]
+            return await asyncio.wait_for(
+                child.run(LaunchPlan(argv, spool.code, environment)), timeout=30
+            )
+
+    def console(self) -> str:
+        """What the task wrote to its stdout so far."""
+        files = list(self.shop.node.attempts.glob("*/spool/stdout.log"))
+        return files[0].read_text() if files else ""
+
+
+@pytest.fixture(params=[True, False], ids=["cgroups", "no cgroups"])
+async def agent(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Agent]:
+    settings = Settings(stop_grace_s=0.1, cgroups=request.param)
+    async with Supervisor.start() as supervisor:
+        shop = Workshop(
+            agent="a",
+            node_name="n",
+            node=NodePaths(tmp_path),
+            settings=settings,
+            supervisor=supervisor,
+            background=anyio.create_task_group(),
+            gpus=[],
+            clock=SystemClock(),
+        )
+        yield Agent(shop)
+
+
+async def test_a_process_that_ends_by_itself_was_asked_nothing(agent: Agent) -> None:
+    end = await agent.run("print('hello')")
+    assert (end.status.exit_code, end.asked, end.steps, end.starved) == (0, None, (), None)
+    assert not end.fenced
+
+
+async def test_a_stop_climbs_the_ladder_with_the_grace_of_the_task(agent: Agent) -> None:
+    agent.policy = Policy(stop_grace_s=0.0)
+    agent.shop = replace(agent.shop, settings=replace(agent.shop.settings, stop_grace_s=1000.0))
+    running = asyncio.create_task(agent.run(STUBBORN))
+    await asyncio.to_thread(wait_until, agent.console)
+    assert agent.stop.ask(causes.aborted("ann"))
+    assert not agent.stop.ask(causes.aborted("bob"))
+    end = await running
+    assert end.asked == causes.aborted("ann")
+    assert end.steps == tuple(f"{n} to 1 process" for n in ("SIGINT", "SIGTERM", "SIGKILL"))
+
+
+async def test_a_time_limit_counts_from_the_start_of_the_process(agent: Agent) -> None:
+    agent.policy = Policy(max_run_time_s=0.1)
+    end = await agent.run(WAITS)
+    assert end.asked is not None
+    assert end.asked.kind is CauseKind.TIME_LIMIT
+    assert end.steps == ("SIGINT to 1 process",)
+
+
+async def test_a_silent_server_lets_the_fence_fall(agent: Agent) -> None:
+    agent.lease_ttl_s = 1.0
+    end = await agent.run(WAITS)
+    assert end.fenced
+    assert end.status.signal == signal.SIGKILL
+    assert end.starved is None, "the KILL was ours"
+
+
+async def test_a_task_that_waits_for_its_server_has_no_fence(agent: Agent) -> None:
+    agent.policy = Policy(on_lost=OnLost.WAIT)
+    agent.shipper.last_confirmed -= 1000
+    end = await agent.run("print('unharmed')")
+    assert (end.status.exit_code, end.fenced) == (0, False)
+
+
+async def test_output_that_cannot_be_kept_ends_it_without_a_last_word(agent: Agent) -> None:
+    code = "import os; os.symlink('/dev/full', os.environ['DRAY_SPOOL'] + '/stdout.log')\n"
+    end = await agent.run(code + "print('lost', flush=True)" + WAITS)
+    assert end.asked is not None
+    assert end.asked.kind is CauseKind.WORKER_LOST
+    assert agent.stop.at_once
+
+
+async def test_nothing_stays_of_what_lost_all_its_keepers(agent: Agent) -> None:
+    running = asyncio.create_task(agent.run(DAEMONISES + WAITS))
+    pids = await asyncio.to_thread(
+        wait_until, lambda: agent.console().split(), lambda lines: len(lines) == 2
+    )
+    child = next(p for p in map(psutil.Process, map(int, pids)) if p.ppid() != 1 and is_child(p))
+    keeper = child.parent()
+    assert keeper is not None
+    helper = keeper.parent()
+    assert helper is not None
+    helper.suspend()
+    keeper.kill()
+    helper.kill()
+    end = await running
+    assert end.status.lost
+    wait_until(lambda: [pid for pid in map(int, pids) if is_alive(pid)], lambda alive: not alive)
+
+
+def is_child(process: psutil.Process) -> bool:
+    """Whether it is the child, whose keeper is a fork of the supervisor; not its daemon."""
+    return os.getsid(process.pid) == process.pid
