@@ -27,7 +27,7 @@ from dray.api.app import create_app
 from dray.api.hub import Hub
 from dray.runtime import tokens
 from dray.runtime.answers import Component
-from dray.runtime.clock import SystemClock
+from dray.runtime.clock import SteadyClock
 from dray.runtime.config import Settings
 from dray.runtime.models import AgentRecord, Queue, QueueEntry
 from dray.runtime.ordering import Key
@@ -70,7 +70,7 @@ class GatewayActor:
         self._url = settings.advertised_url or url
         self._home = HomePaths(settings.home)
         log_to(self._home.logs, handles.GATEWAY)
-        self._clock = SystemClock()
+        self._clock = SteadyClock()
         self._token = tokens.read_or_create(self._home.token)
         self._hub = Hub()
         self._deltas: defaultdict[str, QueueDelta] = defaultdict(QueueDelta)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dray.runtime import lease
-from dray.runtime.clock import Clock
+from dray.runtime.clock import SteadyClock
 from dray.runtime.errors import NotFound, StaleEpoch
-from dray.runtime.lease import ExtendAll, Held, Moment, RayWord, WatchView
+from dray.runtime.lease import ExtendAll, Held, RayWord, WatchView
 from dray.runtime.machine import Command, LoseContact, ProveDead
 from dray.runtime.store import By, Change, Store
 
@@ -15,27 +15,33 @@ SYSTEM = By("scheduler")
 class LeaseWatch:
     """Looks at every open attempt whenever it is asked to; ``runtime.lease`` has the rules.
 
-    Guarantees: time during which nobody looked counts against no attempt. A machine that was
-    suspended, a process that was stopped and a clock that was set look alike from here:
-    agents could not renew either, and their fence, on a clock that stood still, has not fallen.
+    Guarantees: time during which nobody looked counts against no attempt, and neither does a
+    clock that was set. The watch owns the clock that leases are dated by: it alone moves it,
+    and extends all leases in the same breath.
     """
 
-    def __init__(self, store: Store, clock: Clock, lease_ttl_s: float) -> None:
+    def __init__(self, store: Store, clock: SteadyClock, lease_ttl_s: float) -> None:
         self._store = store
         self._clock = clock
         self._lease_ttl_s = lease_ttl_s
-        self._looked_at = self._moment()
+        self._looked_at = clock.monotonic()
+        #: Leases are dated by a clock that is no more, until they have been extended.
+        self._must_extend = False
         #: {(task id, epoch): what Ray said of its node}; losing it loses words, no decision.
         self._node_gone: dict[tuple[str, int], str] = {}
 
     async def look(self) -> None:
         """Call silent attempts unreachable; give up those whose agent has fenced itself."""
-        now = self._moment()
-        looked_at, self._looked_at = self._looked_at, now
         held = await self._store.attempts.open()
-        for verdict in lease.look(WatchView(looked_at, now, self._lease_ttl_s, held)):
+        clock = self._clock
+        now = clock.monotonic()
+        view = WatchView(
+            self._looked_at, now, clock.now(), clock.ahead_s(), self._lease_ttl_s, held
+        )
+        self._looked_at = now
+        for verdict in [ExtendAll(adopt=False)] if self._must_extend else lease.look(view):
             if isinstance(verdict, ExtendAll):
-                await self._store.attempts.extend_all()
+                await self._extend_all(adopt=verdict.adopt)
             else:
                 await self._expire(verdict.held)
         still = {(attempt.task_id, attempt.epoch) for attempt in held}
@@ -61,6 +67,13 @@ class LeaseWatch:
         else:
             self._node_gone[(task_id, epoch)] = evidence
 
+    async def _extend_all(self, *, adopt: bool) -> None:
+        self._must_extend = True  # also by the next look, if this one fails or is cut short
+        if adopt:
+            self._clock.adopt()
+        await self._store.attempts.extend_all()
+        self._must_extend = False
+
     async def _expire(self, held: Held) -> None:
         change = await self._apply_if_current(held.task_id, LoseContact(held.epoch))
         if change is None:
@@ -76,6 +89,3 @@ class LeaseWatch:
             return await self._store.tasks.apply(task_id, command, SYSTEM)
         except (StaleEpoch, NotFound):
             return None
-
-    def _moment(self) -> Moment:
-        return Moment(self._clock.now(), self._clock.monotonic())

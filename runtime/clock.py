@@ -28,3 +28,35 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
+
+
+class SteadyClock:
+    """Wall time that only moves otherwise than time itself when its owner says so.
+
+    What is dated by it, compared with it and stored agrees, whoever sets the machine's clock
+    meanwhile and however often. Its owner looks at ``ahead_s`` now and then, and adopts.
+
+    Args:
+        machine: the clocks of the machine.
+    """
+
+    def __init__(self, machine: Clock | None = None) -> None:
+        self._machine = machine or SystemClock()
+        self.adopt()
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch, as they were when last adopted, and what passed since."""
+        return self._wall + (self._machine.monotonic() - self._monotonic)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self._machine.monotonic()
+
+    def ahead_s(self) -> float:
+        """By how much the machine's wall clock is ahead of ``now``; it was set, or it slept."""
+        return self._machine.now() - self.now()
+
+    def adopt(self) -> None:
+        """Take over the machine's wall clock."""
+        self._wall = self._machine.now()
+        self._monotonic = self._machine.monotonic()

@@ -2,8 +2,8 @@
 
 Pure arithmetic and rules: ``actors`` acts on them, ``tests/simulation`` breaks everything
 around them. Three clocks meet here. The server's wall clock dates leases, because they are
-stored. Its monotonic clock tells when that wall clock was moved or nobody looked. The
-holder's monotonic clock drops the fence.
+stored; it is a ``SteadyClock``, so that setting the machine's clock ends none. Its monotonic
+clock tells when nobody looked. The holder's monotonic clock drops the fence.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from dray.runtime.models import OnLost
 FENCE_SHARE = 0.8
 #: The holder renews this many times within one lease, so that one lost reply costs nothing.
 RENEWALS_PER_LEASE = 3
-#: Share of the lease by which the server's two clocks may part between two looks. It looks at
-#: most ten times within a lease, so that what nobody notices stays within half of the margin.
-CLOCK_SHARE = 0.01
+#: By how much the server's wall clock may be off before it is adopted, with longer leases.
+WALL_TOLERANCE_S = 0.5
 #: The kind of an attempt that was started by hand.
 LOCAL = "local"
 
@@ -51,14 +50,6 @@ class LeaseTerms:
     def expires_at(self, now: float) -> float:
         """When a lease renewed at ``now`` runs out, on the server's clock."""
         return now + self.ttl_s
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One instant on both clocks of the server."""
-
-    wall: float
-    monotonic: float
 
 
 class Held(Protocol):
@@ -95,20 +86,31 @@ class WatchView:
     """All a look at the leases depends on.
 
     Attributes:
-        looked_at: when it was looked last.
+        looked_at: monotonic time of the last look that was carried out.
+        monotonic: that of this one.
+        now: on the wall clock that leases are dated by.
+        ahead_s: by how much the machine's wall clock is ahead of that one.
         ttl_s: length of a lease.
         held: the open attempts.
     """
 
-    looked_at: Moment
-    now: Moment
+    looked_at: float
+    monotonic: float
+    now: float
+    ahead_s: float
     ttl_s: float
     held: Iterable[Held]
 
 
 @dataclass(frozen=True)
 class ExtendAll:
-    """Give every open attempt a full lease from now: it was the server's doing, not theirs."""
+    """Give every open attempt a full lease from now: it was the server's doing, not theirs.
+
+    Attributes:
+        adopt: take over the machine's wall clock at the same time.
+    """
+
+    adopt: bool
 
 
 @dataclass(frozen=True)
@@ -139,22 +141,19 @@ def look(view: WatchView) -> list[Verdict]:
 
     Only a look ends a lease; a lease that has run out on paper, while nobody looked, is valid.
     """
-    if was_away(view.looked_at, view.now, view.ttl_s):
-        return [ExtendAll()]
-    now = view.now.wall
-    return [Expire(held) for held in view.held if is_expired(held.lease_expires_at, now)]
+    adopt = abs(view.ahead_s) > WALL_TOLERANCE_S
+    if adopt or was_away(view.looked_at, view.monotonic, view.ttl_s):
+        return [ExtendAll(adopt)]
+    return [Expire(held) for held in view.held if is_expired(held.lease_expires_at, view.now)]
 
 
-def was_away(looked_at: Moment, now: Moment, ttl_s: float) -> bool:
+def was_away(looked_at: float, now: float, ttl_s: float) -> bool:
     """Whether time between two looks must not be counted against the holders.
 
     It is looked several times within a lease, so half of one without a look is the watch's own
-    doing. So is a wall clock that went another way than the monotonic one: it was set, or the
-    machine was suspended.
+    doing. Both times are the server's monotonic clock.
     """
-    passed_s = now.monotonic - looked_at.monotonic
-    moved_s = (now.wall - looked_at.wall) - passed_s
-    return not 0 <= passed_s <= ttl_s / 2 or abs(moved_s) > ttl_s * CLOCK_SHARE
+    return not 0 <= now - looked_at <= ttl_s / 2
 
 
 def is_expired(expires_at: float, now: float) -> bool:

@@ -13,7 +13,6 @@ from dray.runtime.lease import (
     Expire,
     ExtendAll,
     LeaseTerms,
-    Moment,
     RayWord,
     WatchView,
     is_expired,
@@ -48,11 +47,10 @@ def lost(on_lost: OnLost) -> Head:
 
 
 def looked(
-    *held: Attempt, wall_s: float = LOOK_EVERY_S, monotonic_s: float = LOOK_EVERY_S
+    *held: Attempt, passed_s: float = LOOK_EVERY_S, ahead_s: float = 0.0
 ) -> list[lease.Verdict]:
-    """The verdicts of a look so long after the one before, which was at 100 on both clocks."""
-    now = Moment(100.0 + wall_s, 100.0 + monotonic_s)
-    return lease.look(WatchView(Moment(100.0, 100.0), now, TTL_S, held))
+    """The verdicts of a look at wall time 105, so long after the one before."""
+    return lease.look(WatchView(7.0, 7.0 + passed_s, 105.0, ahead_s, TTL_S, held))
 
 
 @given(terms, moments)
@@ -79,23 +77,27 @@ def test_a_look_ends_only_leases_that_have_run_out() -> None:
     assert looked(silent, heard) == [Expire(silent)]
 
 
-@pytest.mark.parametrize(
-    ("wall_s", "monotonic_s"),
-    [(16.0, 16.0), (86_405.0, 5.0), (-86_395.0, 5.0), (15.0, 5.0), (-5.0, 5.0), (5.0, 4.6)],
-    ids=["stopped", "a day ahead", "a day back", "ten seconds ahead", "ten back", "half a second"],
-)
-def test_time_that_is_no_silence_of_theirs_extends_all_leases(
-    wall_s: float, monotonic_s: float
+def test_time_in_which_nobody_looked_extends_all_leases() -> None:
+    assert looked(Attempt(0.0), passed_s=15.1) == [ExtendAll(adopt=False)]
+
+
+@pytest.mark.parametrize("ahead_s", [86_400.0, -86_400.0, 10.0, -0.6])
+def test_a_clock_that_was_set_is_adopted_with_longer_leases(ahead_s: float) -> None:
+    """Ten seconds of it would eat the margin between fence and expiry."""
+    assert looked(Attempt(0.0), ahead_s=ahead_s) == [ExtendAll(adopt=True)]
+
+
+def test_a_clock_that_is_a_little_off_is_let_be() -> None:
+    assert looked(Attempt(200.0), ahead_s=0.4) == []
+
+
+@given(moments, st.none() | moments)
+def test_no_process_starts_under_a_lease_that_nobody_confirmed(
+    now: float, last_confirmed: float | None
 ) -> None:
-    """Ten seconds of a clock that was set would eat the margin between fence and expiry."""
-    assert looked(Attempt(0.0), wall_s=wall_s, monotonic_s=monotonic_s) == [ExtendAll()]
-
-
-def test_what_the_clocks_may_part_unnoticed_stays_within_the_margin() -> None:
-    """Ten looks within a lease, each with as much as is let pass, and a clock that is 1 % off."""
-    unnoticed_s = 10 * lease.CLOCK_SHARE * TTL_S
-    slow_fence_s = LeaseTerms(TTL_S).fence_after_s * 1.01
-    assert slow_fence_s + unnoticed_s <= TTL_S
+    lease_terms = LeaseTerms(TTL_S)
+    may = lease.may_start(last_confirmed, now, lease_terms)
+    assert may is (last_confirmed is not None and now - last_confirmed < 24.0)
 
 
 def test_a_silent_attempt_under_requeue_has_been_fenced() -> None:
