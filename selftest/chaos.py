@@ -82,6 +82,8 @@ def _run(options: Options, place: Place, say: Callable[[str], None]) -> Report:
     proxy = Proxy(place.proxy_port, place.port)
     liveness = Liveness(place.side_log)
     with contextlib.ExitStack() as exits:
+        if not options.keep:
+            exits.callback(cluster.forget)
         exits.callback(proxy.stop)
         exits.callback(liveness.stop)
         exits.callback(cluster.down)

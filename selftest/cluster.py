@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -74,6 +75,7 @@ class PrivateCluster:
 
     def __init__(self, place: Place, n_agents: int) -> None:
         self._place, self._n_agents = place, n_agents
+        self._ray_folder: Path | None = None
         self.client = Client(f"http://127.0.0.1:{place.port}", "")
 
     def up(self) -> None:
@@ -86,6 +88,7 @@ class PrivateCluster:
         done = self.dray("up", "--json", "--num-cpus", str(self._n_agents))
         if done.returncode != 0:
             raise DrayError(f"the private cluster did not come up: {done.stderr.strip()[-2000:]}")
+        self._ray_folder = processes.ray_folder(self.ray_pid())
         url = str(json.loads(done.stdout)["url"])
         self.client = Client(url, self._place.home.token.read_text("utf-8").strip())
 
@@ -96,6 +99,11 @@ class PrivateCluster:
         if self._place.home.root.is_dir():
             self.dray("down", "--force", timeout_s=_DOWN_TIMEOUT_S)
         processes.kill_all(self._place)
+
+    def forget(self) -> None:
+        """Remove what Ray wrote beside the folder of the run; after ``down``."""
+        if self._ray_folder is not None:
+            shutil.rmtree(self._ray_folder, ignore_errors=True)
 
     def ray_pid(self) -> int:
         """The first process of its Ray."""

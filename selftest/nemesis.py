@@ -141,7 +141,8 @@ class Nemesis:
 
     def _play(self, card: Card, found: list[Found]) -> bool:
         if card.action == "network":
-            return self._disturb(card)
+            # With nobody to talk to the gateway there is nothing to disturb.
+            return any(each.kind == "child" for each in found) and self._disturb(card)
         targets = [f for f in found if f.kind == card.target and self._may_hit(f)]
         if not targets:
             return False
@@ -189,7 +190,7 @@ class Nemesis:
         """To be healed soon, or after longer than a lease."""
         is_short = self._rng.random() < 0.6
         longest_s = 1.0 if is_short else LONGEST_IN_LEASES * LEASE_TTL_S
-        until = fault.at + self._rng.uniform(0.1, longest_s)
+        until = fault.at + self._rng.uniform(0.1 if target else 0.5, longest_s)
         self._open.append(_Open(until, fault, target, heal))
 
 

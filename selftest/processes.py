@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -79,6 +80,17 @@ def _classify(process: psutil.Process, known: dict[int, Found]) -> Found | None:
     except (psutil.Error, KeyError):
         return None  # it ended meanwhile
     return None
+
+
+def ray_folder(ray_pid: int) -> Path | None:
+    """Where a Ray head keeps its sockets and logs, as its command line says."""
+    option = "--temp-dir="
+    try:
+        command = psutil.Process(ray_pid).cmdline()
+    except psutil.Error:
+        return None
+    folders = [Path(part.removeprefix(option)) for part in command if part.startswith(option)]
+    return folders[0] if folders else None
 
 
 def of_attempts(place: Place) -> list[int]:
