@@ -69,14 +69,19 @@ class SpoolReader:
     ) -> list[Chunk]:
         """What lies between ``sent`` and ``totals``, within a budget.
 
-        Console first: it is what people watch. A record larger than the budget goes alone.
+        Console first: it is what people watch, and of it the stream with the least to say, so
+        that a flood on one does not hold up the other. A quarter is left to records. A record
+        larger than the budget goes alone.
         """
         found: list[Chunk] = []
-        left = budget_bytes
-        for name in (*CONSOLE_STREAMS, RECORDS):
-            offset, end = sent.get(name, 0), totals.get(name, 0)
-            if end > offset:
-                chunk = self._read(name, offset, end, left, alone=not found)
+        waiting = {name: totals.get(name, 0) - sent.get(name, 0) for name in STREAMS}
+        left = budget_bytes - min(max(0, waiting[RECORDS]), budget_bytes // 4)
+        for name in (*sorted(CONSOLE_STREAMS, key=waiting.__getitem__), RECORDS):
+            if name == RECORDS:
+                left = budget_bytes - sum(len(chunk.data) for chunk in found)
+            if waiting[name] > 0:
+                end = totals[name]
+                chunk = self._read(name, sent.get(name, 0), end, left, alone=not found)
                 if chunk.data:
                     found.append(chunk)
                 left -= len(chunk.data)

@@ -120,6 +120,7 @@ def running_cluster(root: Path, *arguments: str, **variables: str) -> Iterator[C
         "DRAY_CACHE": str(root / "cache"),
         "DRAY_PORT": str(free_port()),
         "DRAY_STOP_GRACE_S": "0.5",
+        "DRAY_CONSOLE_BURST_BYTES": str(4 << 20),
         **variables,
     }
     command = [sys.executable, "-m", "dray", "up", "--json", *arguments]

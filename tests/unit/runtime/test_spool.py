@@ -270,9 +270,9 @@ def test_a_budget_is_kept_but_for_a_single_large_record(spool: SpoolPaths) -> No
     reader = SpoolReader(spool)
     totals = reader.totals()
     first = reader.chunks({}, totals, 100)
-    assert [(c.stream, len(c.data)) for c in first] == [(STDOUT, 100)]
-    second = reader.chunks({STDOUT: 100}, totals, 100)
-    assert [(c.stream, len(c.data)) for c in second] == [(STDOUT, 50)]
+    assert [(c.stream, len(c.data)) for c in first] == [(STDOUT, 75)], "a quarter is for records"
+    second = reader.chunks({STDOUT: 75}, totals, 100)
+    assert [(c.stream, len(c.data)) for c in second] == [(STDOUT, 75)]
     third = reader.chunks({STDOUT: 150}, totals, 100)
     assert [(c.stream, len(c.data)) for c in third] == [(RECORDS, 300)]
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dray.runtime.paths import SpoolPaths
-from dray.runtime.records import STDOUT, Chunk
+from dray.runtime.records import RECORDS, STDERR, STDOUT, Chunk
 from dray.runtime.spool_console import ConsoleBounds, ConsoleWriter, FloodGate, Kept
 from dray.runtime.spool_reader import SpoolReader
 
@@ -186,3 +186,17 @@ def test_after_a_failed_write_a_stream_takes_nothing_more(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="No space"):
         writer.close()
     assert spool.stream(STDOUT).read_bytes() == b"abc"
+
+
+def test_a_flood_on_one_stream_holds_up_neither_the_other_nor_records(tmp_path: Path) -> None:
+    spool = SpoolPaths(tmp_path)
+    spool.stream(STDOUT).write_bytes(b"x" * 1000)
+    spool.stream(STDERR).write_bytes(b"warning\n")
+    spool.stream(RECORDS).write_bytes(b'{"k":"comment"}\n' * 100)
+    reader = SpoolReader(spool)
+    chunks = reader.chunks({}, reader.totals(), 100)
+    assert [(chunk.stream, len(chunk.data)) for chunk in chunks] == [
+        (STDERR, 8),
+        (STDOUT, 67),
+        (RECORDS, 16),
+    ]
