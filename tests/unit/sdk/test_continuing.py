@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 import pytest
 
+from dray.runtime import causes
+from dray.runtime.codec import to_json
 from dray.runtime.errors import InvalidInput
+from dray.runtime.records import Chunk, Frame, encode_record
 from dray.runtime.states import State
 from dray.sdk import continuing
 from dray.sdk.continuing import Wanted
 from tests.unit.sdk.live import Live
 from tests.unit.sdk.scripts import INIT, Machine, ended, task_of
 
-FAILS = INIT + (
-    "for i in range(3):\n"
-    "    task.logger.report_scalar('loss', 'train', 1.0 / (i + 1), i)\n"
-    "print('first')\nraise SystemExit(1)\n"
-)
+LOSS = {"title": "loss", "series": "train"}
 #: Goes on with whatever ``HOW`` says and tells where it counts from.
 GOES_ON = (
     "from dray import Task\n"
@@ -31,10 +33,16 @@ def going_on(how: object) -> str:
 
 
 @pytest.fixture
-def failed(laptop: Machine, live: Live) -> str:
-    """A task that failed after it had reported iterations 0, 1 and 2."""
-    task_id = task_of(laptop.run(FAILS))
-    assert ended(live, task_id).state is State.FAILED
+def failed(live: Live) -> str:
+    """This user's task that failed after it had reported iterations 0, 1 and 2."""
+    user = pwd.getpwuid(os.getuid()).pw_name
+    task_id = live.client.create_task("proj", "name", owner=user).id
+    live.client.start(task_id, agent="local:here", node="here", claim_id="first")
+    points = [encode_record("scalar", 1.0, **LOSS, i=i, v=1.0) for i in range(3)]
+    chunks = [Chunk("records", 0, b"".join(points)), Chunk("stdout", 0, b"first\n")]
+    live.client.send_frame(task_id, 1, Frame(chunks, executing=True))
+    live.client.send_frame(task_id, 1, Frame(finish={"cause": to_json(causes.exited(1))}))
+    assert live.client.get_task(task_id).state is State.FAILED
     return task_id
 
 
