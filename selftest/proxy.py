@@ -151,7 +151,7 @@ class Proxy:
                 self._note(trouble)
                 await asyncio.sleep(trouble.delay_s)
                 return
-            if trouble.kind == "lost replies" and is_reply:
+            if trouble.kind == "cut" or (trouble.kind == "lost replies" and is_reply):
                 self._note(trouble)
                 raise ConnectionResetError
             if trouble.kind != "silence":
