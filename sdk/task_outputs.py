@@ -133,10 +133,19 @@ class TaskOutputs(TaskBase):
         return self.get_reported_single_values().get(name)
 
     def get_reported_console_output(self, number_of_reports: int = 1) -> list[str]:
-        """The last pieces of console text, oldest first."""
-        tail = max(1, number_of_reports) * _REPORT_BYTES
-        page = self._handle.client().console(self.id, tail_bytes=tail)
-        return [piece.text for piece in page.pieces[-number_of_reports:]]
+        """The last reports of the console, oldest first, each as a terminal shows it.
+
+        A report is what one stream brought at a time. Progress bars are one line in it, and a
+        line in brackets says so where output is not stored.
+        """
+        from dray.runtime.console_text import lines_of_pieces
+
+        wanted = max(1, number_of_reports)
+        page = self._handle.client().console(self.id, tail_bytes=wanted * _REPORT_BYTES)
+        return [
+            "".join(f"{line.text}\n" for line in lines_of_pieces([piece]))
+            for piece in page.pieces[-wanted:]
+        ]
 
     def get_output_log_web_page(self) -> str:
         """Address of the task's page."""
