@@ -1,8 +1,11 @@
 // The page: asks for the token once, lists tasks, shows one with its console as it grows.
 // Whatever users wrote is put on the page as text nodes only.
 
-const CONSOLE_LIMIT = 5000; // pieces kept on the page; the file has them all
-const $ = (selector) => document.querySelector(selector);
+import { $, element, row, stateOf, when } from "./dom.js";
+import { fillAttempts, fillDrained, fillLife } from "./life.js";
+import { ConsoleView } from "./terminal.js";
+
+const LOOK_AGAIN_MS = 10000; // an attempt that falls silent is no event of its console
 let leave = new AbortController(); // ends what the last view still reads
 
 function takeToken() {
@@ -22,26 +25,6 @@ async function api(path, options = {}) {
   throw Object.assign(new Error(problem.detail), { status: answer.status });
 }
 
-function element(name, text, className = "") {
-  const made = document.createElement(name);
-  made.textContent = text ?? "";
-  made.className = className;
-  return made;
-}
-
-function row(...cells) {
-  const tr = document.createElement("tr");
-  for (const cell of cells) {
-    const td = cell instanceof Node ? document.createElement("td") : element("td", cell);
-    if (cell instanceof Node) td.append(cell);
-    tr.append(td);
-  }
-  return tr;
-}
-
-const when = (seconds) => (seconds ? new Date(seconds * 1000).toLocaleString() : "");
-const stateOf = (task) => (task.phase ? `${task.state}, ${task.phase}` : task.state);
-
 async function showList(cursor = "") {
   const search = encodeURIComponent($("#search").search.value);
   const answer = await api(`/tasks?limit=50&search=${search}&cursor=${encodeURIComponent(cursor)}`);
@@ -59,26 +42,38 @@ async function showList(cursor = "") {
   $("#more").onclick = () => guarded(() => showList(page.next_cursor));
   $("#message").textContent = body.children.length ? "" : "No tasks yet.";
   $("#list").hidden = false;
+  if (!cursor) fillDrained((await (await api("/agents")).json()).items);
 }
 
-function fillTask(task) {
+function fillTask(task, why, attempts) {
   $("#task h2").textContent = task.name;
   const facts = {
-    Id: task.id, State: stateOf(task), Cause: task.cause?.message, Project: task.project,
-    Queue: task.queue, Agent: task.attempt?.agent, Started: when(task.started_at),
-    Ended: when(task.ended_at), Tags: task.tags.join(", "), Comment: task.comment,
+    Id: task.id, Project: task.project, ...fillLife(task, why),
+    Tags: task.tags.join(", "), Comment: task.comment,
   };
   const shown = Object.entries(facts).filter(([, value]) => value);
   $("#task dl").replaceChildren(...shown.flatMap(([k, v]) => [element("dt", k), element("dd", v)]));
+  fillAttempts(attempts);
   const rows = Object.entries(task.metrics).flatMap(([title, series]) =>
     Object.entries(series).map(([name, m]) =>
       row(title, name, String(m.last), String(m.last_iteration), String(m.min), String(m.max))));
-  $("#task tbody").replaceChildren(...rows);
+  $("#scalars tbody").replaceChildren(...rows);
 }
 
 async function showTask(id) {
   const mine = leave.signal;
-  const refresh = async () => fillTask(await (await api(`/tasks/${id}`, { signal: mine })).json());
+  const read = async (path) => (await api(`/tasks/${id}${path}`, { signal: mine })).json();
+  const refresh = async () => {
+    const [task, why, attempts] = await Promise.all(["", "/why", "/attempts"].map(read));
+    fillTask(task, why.reason, attempts.items);
+  };
+  $("#abort").onclick = () => guarded(async () => {
+    if (!confirm("Abort this task and those that follow it?")) return;
+    await api(`/tasks/${id}/abort`, { method: "POST", signal: mine });
+    await refresh();
+  });
+  const ticking = setInterval(() => document.hidden || guarded(refresh), LOOK_AGAIN_MS);
+  mine.addEventListener("abort", () => clearInterval(ticking));
   let due = null; // values change with the console: look again soon, but not at every piece
   const refreshSoon = () => {
     due ??= setTimeout(() => {
@@ -86,7 +81,7 @@ async function showTask(id) {
       if (!mine.aborted) guarded(refresh);
     }, 2000);
   };
-  $("#task pre").replaceChildren();
+  const shown = new ConsoleView($("#console"));
   await refresh();
   $("#task").hidden = false;
   for (let last = ""; !mine.aborted;) {
@@ -97,11 +92,12 @@ async function showTask(id) {
       for await (const event of events(answer.body)) {
         if (event.id) last = event.id;
         if (event.name === "piece") {
-          addPiece(JSON.parse(event.data));
+          shown.add(JSON.parse(event.data));
           refreshSoon();
         }
         if (event.name !== "closed") continue;
         $("#live").textContent = JSON.parse(event.data).state;
+        clearInterval(ticking);
         return refresh();
       }
     } catch (error) {
@@ -110,14 +106,6 @@ async function showTask(id) {
     $("#live").textContent = "reconnecting";
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
-}
-
-function addPiece(piece) {
-  const pre = $("#task pre");
-  const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 5;
-  pre.append(element("span", piece.text, piece.stream));
-  while (pre.childNodes.length > CONSOLE_LIMIT) pre.firstChild.remove();
-  if (atEnd) pre.scrollTop = pre.scrollHeight;
 }
 
 async function* events(body) {
