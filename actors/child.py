@@ -17,7 +17,7 @@ from dray.envbuilder.launch import LaunchPlan
 from dray.runtime import causes, codec
 from dray.runtime.abort_pipe import run_callbacks
 from dray.runtime.causes import Cause, CauseKind
-from dray.runtime.cgroups import Cgroup, OomWatch
+from dray.runtime.cgroups import CLOSE_WITHIN_S, Cgroup, OomWatch
 from dray.runtime.hardware import Sampler
 from dray.runtime.lease import LeaseTerms
 from dray.runtime.models import OnLost
@@ -85,6 +85,7 @@ class ChildRun:
             OSError: it could not be started.
             DrayError: the supervisor could not be started.
         """
+        process: ChildProcess | None = None
         try:
             process = await self._shop.supervisor.spawn(
                 plan.argv,
@@ -98,8 +99,9 @@ class ChildRun:
             self._end_output()
             return self._end_of(process)
         finally:
+            is_stuck = process is not None and bool(process.stuck_pids)
             with anyio.CancelScope(shield=True):
-                await asyncio.to_thread(self._cgroup.close)
+                await asyncio.to_thread(self._cgroup.close, 0.0 if is_stuck else CLOSE_WITHIN_S)
 
     async def _watch(self, process: ChildProcess) -> None:
         self._shipper.mark_executing()
@@ -116,7 +118,8 @@ class ChildRun:
         finally:
             with anyio.CancelScope(shield=True):  # whatever happened, no process outlives this
                 await process.stop(0, signal.SIGKILL)
-                if process.status is not None and process.status.lost:
+                status = process.status
+                if status is not None and status.lost and not process.stuck_pids:
                     # Nobody kept what the child had detached from itself.
                     spool = str(self._spool.paths.root)
                     await asyncio.to_thread(end_strays, "DRAY_SPOOL", spool)

@@ -18,7 +18,7 @@ _PREFIX = "dray-"
 #: Younger ones may be about to get their first process.
 _YOUNG_S = 60.0
 #: The kernel takes a moment to let go of processes that are dead.
-_REMOVE_WITHIN_S = 1.0
+CLOSE_WITHIN_S = 1.0
 _REMOVE_AGAIN_S = 0.01
 #: What cgroup v1 says for "no limit" is a little less than 2**63.
 _UNLIMITED = 1 << 60
@@ -90,10 +90,10 @@ class Cgroup:
         """What the kernel counted; None where no hierarchy counts memory."""
         return next((use for use in map(_memory_use, self._folders) if use is not None), None)
 
-    def close(self) -> None:
+    def close(self, within_s: float = CLOSE_WITHIN_S) -> None:
         """End what is in it and remove it; blocks for a moment. What hangs stays, with it."""
+        deadline = time.monotonic() + within_s
         for folder in self._folders:
-            deadline = time.monotonic() + _REMOVE_WITHIN_S
             while not _removed(folder) and time.monotonic() < deadline:
                 _kill_all(folder)
                 time.sleep(_REMOVE_AGAIN_S)

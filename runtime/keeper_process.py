@@ -19,7 +19,10 @@ from dray.runtime.process_tree import (
     PR_SET_PDEATHSIG,
     STUCK_AFTER_S,
     descendants,
+    join_group,
+    kill_group,
     prctl,
+    remove_groups,
     send_signal,
     set_niceness,
     wake_on_child_exit,
@@ -66,12 +69,16 @@ class Keeper:
         self.is_stuck = False
         #: Kills all of the child's cgroup at once, also what forks meanwhile; empty: none does.
         self.kill_file = ""
+        #: The ``cgroup.procs`` of each cgroup it was to join.
+        self.groups: list[str] = []
 
     def run(self) -> None:
         """Work until the agent is gone and nothing is left, or nothing can be done about it."""
         while True:
             if self.child and not self.reap():
                 self.tell("tree_gone")
+                if self.is_abandoned:
+                    remove_groups(self.groups)  # the agent would have done it
                 self.forget()
             if self.child:
                 self.climb()
@@ -152,7 +159,8 @@ class Keeper:
             self.tell("failed", **json.loads(problem))
         else:
             self.child = pid
-            self.kill_file, self.fence = order["kill_file"], order["fence"]
+            self.kill_file, self.groups = order["kill_file"], order["cgroups"]
+            self.fence = order["fence"]
             self.tell("started", pid=pid)
             self.flush()
 
@@ -257,25 +265,6 @@ def become_child(order: dict[str, Any], keeper: int, fds: list[int], problem_fd:
     finally:
         os.write(problem_fd, json.dumps(problem).encode())
         os._exit(127)
-
-
-def join_group(procs_file: str) -> None:
-    """Move this process into a cgroup; it runs where it is when the system does not let it."""
-    try:
-        with open(procs_file, "wb", buffering=0) as file:
-            file.write(b"0")
-    except OSError:
-        return  # not delegated after all, or removed meanwhile: nothing depends on it
-
-
-def kill_group(kill_file: str) -> None:
-    """Kill everything in a cgroup at once, where there is one; the signals do it otherwise."""
-    if kill_file:
-        try:
-            with open(kill_file, "wb", buffering=0) as file:
-                file.write(b"1")
-        except OSError:
-            return
 
 
 def encode(event: str, **facts: Any) -> bytes:

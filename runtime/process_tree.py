@@ -1,4 +1,4 @@
-"""What a supervisor and its keepers ask of the system: who is below whom, signals, their limits.
+"""What a supervisor and its keepers ask of the system: who is below whom, signals, cgroups.
 
 For the processes that fork an agent's children: the standard library, and little of it.
 """
@@ -80,3 +80,31 @@ def send_signal(pids: list[int], number: int) -> None:
                 os.kill(pid, signal.SIGCONT)
         except (ProcessLookupError, PermissionError):
             continue  # it ended meanwhile, or became another user's and will show up as stuck
+
+
+def join_group(procs_file: str) -> None:
+    """Move this process into a cgroup; it runs where it is when the system does not let it."""
+    try:
+        with open(procs_file, "wb", buffering=0) as file:
+            file.write(b"0")
+    except OSError:
+        return  # not delegated after all, or removed meanwhile: nothing depends on it
+
+
+def kill_group(kill_file: str) -> None:
+    """Kill everything in a cgroup at once, where there is one; the signals do it otherwise."""
+    if kill_file:
+        try:
+            with open(kill_file, "wb", buffering=0) as file:
+                file.write(b"1")
+        except OSError:
+            return
+
+
+def remove_groups(procs_files: list[str]) -> None:
+    """Remove the cgroups of a tree that is gone."""
+    for procs_file in procs_files:
+        try:
+            os.rmdir(os.path.dirname(procs_file))
+        except OSError:
+            continue  # gone already, or somebody else is in there: the next agent looks again

@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
 import uvloop
 
+from dray.runtime.cgroups import Cgroup
 from dray.runtime.errors import DrayError
 from dray.runtime.subprocesses import ExitStatus, Supervisor
 from tests.unit.runtime.processes import (
@@ -36,12 +39,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="agents run on L
 
 
 AGENT = """
-import asyncio, os, signal, sys
+import asyncio, os, signal, sys, time
+from pathlib import Path
+from dray.runtime.cgroups import Cgroup
 from dray.runtime.subprocesses import Supervisor
 async def main():
     supervisor = await Supervisor.start()
     say = lambda stream, data: os.write(1, data)
-    child = await supervisor.spawn([sys.executable, "-c", {child!r}], on_output=say)
+    child = await supervisor.spawn([sys.executable, "-c", {child!r}], on_output=say, {options})
     {then}
     await asyncio.sleep(1000)
 asyncio.run(main())
@@ -53,9 +58,9 @@ FENCED = "import time; child.fence(time.monotonic() + 0.5)"
 
 
 @contextlib.contextmanager
-def agent(child: str, then: str = "pass") -> Iterator[subprocess.Popen[bytes]]:
+def agent(child: str, then: str = "pass", options: str = "") -> Iterator[subprocess.Popen[bytes]]:
     """An agent in a process of its own whose child runs ``child``; it prints what that prints."""
-    command = [sys.executable, "-c", AGENT.format(child=child, then=then)]
+    command = [sys.executable, "-c", AGENT.format(child=child, then=then, options=options)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             yield process
@@ -88,6 +93,19 @@ def test_killing_the_agent_ends_its_child_and_what_is_below(first: str) -> None:
         finally:
             for pid in fork:
                 os.kill(pid, signal.SIGKILL)
+
+
+def test_killing_the_agent_leaves_no_cgroup_behind() -> None:
+    group = Cgroup.make(f"test-{os.getpid()}-{uuid4().hex}")
+    if not group.procs_files:
+        pytest.skip("no cgroup can be made here")
+    options = f"cgroup=Cgroup([Path(p).parent for p in {group.procs_files!r}])"
+    with agent(STUBBORN, options=options) as process:
+        (child,) = pids_of(process, 1)
+        folders = [Path(file).parent for file in group.procs_files]
+        assert all((folder / "cgroup.procs").read_text() == f"{child}\n" for folder in folders)
+        process.kill()
+        wait_until(lambda: [folder for folder in folders if folder.exists()], lambda left: not left)
 
 
 def test_killing_the_agent_ends_a_child_that_is_stopped() -> None:
