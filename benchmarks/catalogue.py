@@ -184,6 +184,14 @@ CATALOGUE = (
         "1/s",
         "the same 200 processes by HyperQueue, against `xargs -P2`, to compare with",
     ),
+    Spec(
+        "console-flood",
+        "floods",
+        "ms",
+        "an answer of the gateway to `/healthz` while one task writes 100 MB/s to its console "
+        "for 30 s and others come and go, against the same at rest",
+        Bar("value", "<=", 100),
+    ),
 )
 
 BY_NAME = {spec.name: spec for spec in CATALOGUE}
