@@ -5,7 +5,6 @@ When no server answers, everything but the task itself happens all the same.
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import subprocess
@@ -28,7 +27,7 @@ from dray.runtime.errors import (
 )
 from dray.runtime.models import Execution, Task, TaskType
 from dray.runtime.paths import HomePaths, SpoolPaths
-from dray.sdk import continuing, session
+from dray.sdk import continuing, session, whoami
 from dray.sdk.capture import Captured, Entry, Wishes, capture, entry_of_process
 from dray.sdk.client import Client, find_server
 from dray.sdk.exits import ExitWatch
@@ -168,7 +167,7 @@ def _draft(request: Request, captured: Captured, entry: Entry) -> Task:
         project=request.project or captured.project or "Untitled",
         type=kind,
         tags=list(request.tags),
-        owner=_user(),
+        owner=whoami.user(),
         execution=execution,
     )
 
@@ -319,15 +318,8 @@ def _facts() -> dict[str, str]:
         "dray": __version__,
         "python": sys.version.split()[0],
         "executable": sys.executable,
-        "user": _user(),
+        "user": whoami.user(),
     }
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container without an entry for this user
-        return ""
 
 
 def _announce(begun: _Begun, spool: SpoolPaths) -> None:

@@ -11,7 +11,7 @@ from dray.runtime import config
 from dray.runtime.codec import to_json
 from dray.runtime.config import Settings
 from dray.runtime.errors import InvalidInput
-from dray.sdk import capture_packages, checkout, parameters, session, snapshot
+from dray.sdk import capture_packages, checkout, parameters, session, snapshot, whoami
 from dray.sdk.argument_watch import SECTION
 from dray.sdk.capture import Captured, Entry, Wishes, capture
 from dray.sdk.client import Client
@@ -61,6 +61,7 @@ def create(draft: Draft) -> ServerHandle:
         draft.project or project or _repository_name(draft.repo),
         draft.name or draft.module or Path(str(draft.script)).stem,
         type=draft.type,
+        owner=whoami.user(),
         execution={**execution, "bootstrap": draft.bootstrap},
         parameters=values,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dray.runtime.errors import InvalidInput, NotFound
+from dray.sdk import whoami
 from dray.sdk.cli import options
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def create(session: Session, wanted: Wanted, limits: PolicyOptions) -> Task:
         wanted.name or Path(wanted.script).stem,
         type=kind,
         tags=wanted.tag or [],
+        owner=whoami.user(),
         comment=wanted.comment or "",
         parameters=parameters,
         policy=policy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ class TestCreate:
         assert stored.execution.packages == ["a==1"]
         assert stored.execution.bootstrap
         assert stored.execution.snapshot
+        assert stored.owner == getpass.getuser()
         assert stored.parameters["Args/lr"].value == "0.1"
 
     def test_a_repository_is_named_not_fetched(self, here: Live) -> None:
