@@ -37,6 +37,9 @@ SELECT t.id, t.epoch, t.agent, t.phase, t.phase_before, t.lease_expires_at, t.qu
 FROM tasks t INDEXED BY tasks_running JOIN attempts a ON a.task_id = t.id AND a.epoch = t.epoch
 WHERE t.state = 'running' ORDER BY t.id
 """
+_CLAIM_IS_OVER = """
+SELECT 1 FROM attempts WHERE task_id = ? AND claim_id = ? AND ended_at IS NOT NULL
+"""
 _TTL = "SELECT lease_ttl_s FROM attempts WHERE task_id = ? AND epoch = ?"
 _SET_TTL = "UPDATE attempts SET lease_ttl_s = ? WHERE task_id = ? AND epoch = ?"
 _ENVIRONMENT = "UPDATE attempts SET environment = ? WHERE task_id = ? AND epoch = ? RETURNING epoch"
@@ -66,7 +69,8 @@ class Attempts:
 
         Returns:
             One entry per request: None where the task is gone or no longer pending. A claim
-            that was made already, by its ``claim_id``, is answered again.
+            that was made already, by its ``claim_id``, is answered again; None once its attempt
+            is over, so that a late repetition never opens another.
         """
 
         async def unit(connection: Session) -> builtins.list[int | None]:
@@ -81,6 +85,9 @@ class Attempts:
         ]
 
     async def _claim(self, connection: Session, request: ClaimRequest, by: By) -> int | None:
+        key = (request.task_id, request.claim_id)
+        if await database.row(connection, _CLAIM_IS_OVER, key) is not None:
+            return None
         expires_at = self._clock.now() + request.lease_ttl_s
         command = Claim(request.agent, request.claim_id, expires_at)
         try:

@@ -7,7 +7,7 @@ import pytest
 from dray.runtime import causes
 from dray.runtime.errors import IllegalTransition, InvalidInput, NotFound, StaleEpoch
 from dray.runtime.ids import new_id
-from dray.runtime.machine import Finish, LoseContact, RequestStop
+from dray.runtime.machine import Finish, LoseContact, ProveDead, RequestStop
 from dray.runtime.models import EnvironmentReport, Parameter, StreamReceipt
 from dray.runtime.states import Phase, State
 from dray.runtime.store import ClaimRequest
@@ -36,6 +36,17 @@ async def test_a_claim_whose_reply_was_lost_is_answered_again(world: World) -> N
     again = await world.store.attempts.claim([request(task_id)], BY)
     assert again == first
     assert len(await world.store.attempts.list(task_id)) == 1
+
+
+async def test_a_claim_that_comes_again_after_its_attempt_opens_no_other(world: World) -> None:
+    task_id = await world.pending()
+    await world.store.attempts.claim([request(task_id)], BY)
+    await world.store.tasks.apply(task_id, ProveDead(1, "gone"), BY)
+    assert await world.store.attempts.claim([request(task_id)], BY) == [None]
+    assert (await world.head(task_id)).state is State.PENDING
+    (another,) = await world.store.attempts.claim([request(task_id, "claim-2")], BY)
+    assert another is not None
+    assert another.epoch == 2
 
 
 async def test_of_two_claims_of_one_task_one_gets_it(world: World) -> None:
