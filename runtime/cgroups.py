@@ -56,12 +56,16 @@ class Cgroup:
     """A cgroup in each hierarchy that is of use; perhaps in none.
 
     Attributes:
-        procs_files: a process that writes ``0`` into them moves into it.
+        procs_files: a process whose pid is written into them moves into it.
         kill_file: a ``1`` written into it kills everything in it; empty where there is none.
+        is_limited: whether its memory was to be; then not even its first moments may escape.
+            Without a limit a process may be moved once it runs: the kernel takes its time for
+            that (a grace period of RCU, 10 ms), and the task has begun by then.
     """
 
-    def __init__(self, folders: list[Path]) -> None:
+    def __init__(self, folders: list[Path], *, is_limited: bool = False) -> None:
         self._folders = folders
+        self.is_limited = is_limited
         self.procs_files = [str(folder / "cgroup.procs") for folder in folders]
         kills = [folder / "cgroup.kill" for folder in folders]
         self.kill_file = next((str(file) for file in kills if file.exists()), "")
@@ -81,7 +85,7 @@ class Cgroup:
             with contextlib.suppress(OSError):  # not ours to divide
                 folder.mkdir()
                 folders.append(folder)
-        group = Cgroup(folders)
+        group = Cgroup(folders, is_limited=bool(memory_bytes))
         if memory_bytes:
             group._limit(memory_bytes)
         return group

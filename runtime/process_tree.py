@@ -82,13 +82,14 @@ def send_signal(pids: list[int], number: int) -> None:
             continue  # it ended meanwhile, or became another user's and will show up as stuck
 
 
-def join_group(procs_file: str) -> None:
-    """Move this process into a cgroup; it runs where it is when the system does not let it."""
-    try:
-        with open(procs_file, "wb", buffering=0) as file:
-            file.write(b"0")
-    except OSError:
-        return  # not delegated after all, or removed meanwhile: nothing depends on it
+def join_groups(procs_files: list[str], pid: int) -> None:
+    """Move a process into cgroups; it runs where it is when the system does not let it."""
+    for procs_file in procs_files:
+        try:
+            with open(procs_file, "wb", buffering=0) as file:
+                file.write(b"%d" % pid)
+        except OSError:
+            continue  # not delegated after all, or removed meanwhile: nothing depends on it
 
 
 def kill_group(kill_file: str) -> None:

@@ -92,6 +92,7 @@ class Supervisor:
             "env": dict(os.environ if env is None else env),
             "niceness": niceness,
             "cgroups": cgroup.procs_files if cgroup is not None else [],
+            "is_limited": cgroup is not None and cgroup.is_limited,
             "fence": fence_at,
             "kill_file": cgroup.kill_file if cgroup is not None else "",
         }

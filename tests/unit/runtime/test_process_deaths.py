@@ -103,7 +103,8 @@ def test_killing_the_agent_leaves_no_cgroup_behind() -> None:
     with agent(STUBBORN, options=options) as process:
         (child,) = pids_of(process, 1)
         folders = [Path(file).parent for file in group.procs_files]
-        assert all((folder / "cgroup.procs").read_text() == f"{child}\n" for folder in folders)
+        for folder in folders:
+            wait_until((folder / "cgroup.procs").read_text, lambda pids: pids == f"{child}\n")
         process.kill()
         wait_until(lambda: [folder for folder in folders if folder.exists()], lambda left: not left)
 
