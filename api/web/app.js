@@ -5,6 +5,7 @@ import { $, element, row, stateOf, when } from "./dom.js";
 import { fillAttempts, fillDrained, fillLife } from "./life.js";
 import { ConsoleView } from "./terminal.js";
 
+const TAIL_BYTES = 1 << 20; // of the console that is drawn at first; the file has it all
 const LOOK_AGAIN_MS = 10000; // an attempt that falls silent is no event of its console
 let leave = new AbortController(); // ends what the last view still reads
 
@@ -84,7 +85,11 @@ async function showTask(id) {
   const shown = new ConsoleView($("#console"));
   await refresh();
   $("#task").hidden = false;
-  for (let last = ""; !mine.aborted;) {
+  const query = `tail_bytes=${TAIL_BYTES}&limit_bytes=${TAIL_BYTES}`;
+  const tail = await read(`/console?${query}`);
+  if (tail.pieces[0]?.offset) shown.say("[earlier output is not shown here]");
+  for (const piece of tail.pieces) shown.add(piece);
+  for (let last = tail.next ? String(tail.next) : ""; !mine.aborted;) {
     try {
       $("#live").textContent = "live";
       const headers = last ? { "Last-Event-ID": last } : {};

@@ -197,6 +197,10 @@ export class ConsoleView {
     if (atEnd) this.pre.scrollTop = this.pre.scrollHeight;
   }
 
+  say(text) {
+    this.line("prepare").textContent = `${text}\n`;
+  }
+
   line(stream) {
     const line = document.createElement("span");
     line.className = stream;
