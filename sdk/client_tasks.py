@@ -116,8 +116,11 @@ class TaskCalls:
         body: dict[str, Any] = {"queue": queue}
         if priority is not None:
             body["priority"] = priority
+        # By its id the server knows a request that it has done and whose answer was lost.
+        headers = {"X-Request-ID": ids.new_id()}
+        path = f"{_at(task_id)}/enqueue"
         return from_json(
-            Enqueued, self._http.call("POST", f"{_at(task_id)}/enqueue", body, idempotent=True)
+            Enqueued, self._http.call("POST", path, body, headers=headers, idempotent=True)
         )
 
     def dequeue(self, task_id: str) -> Task:

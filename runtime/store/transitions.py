@@ -57,6 +57,10 @@ _EXECUTING = """
 UPDATE attempts SET executing_at = ? WHERE task_id = ? AND epoch = ? AND executing_at IS NULL
 """
 
+_ENQUEUED_BY = """
+SELECT 1 FROM audit WHERE task_id = ? AND event = 'enqueue' AND request_id = ? LIMIT 1
+"""
+
 _FORGET_OUTPUTS = (
     "DELETE FROM artifacts WHERE task_id = ?",
     "DELETE FROM attempts WHERE task_id = ?",
@@ -106,6 +110,8 @@ async def apply(
     """
     before = await rows.read_head(connection, task_id)
     _refuse_early(before, command, now)
+    if isinstance(command, machine.Enqueue) and await _was_enqueued(connection, before, by):
+        return await _told(connection, before, before)
     after = machine.step(before, command)
     if priority is not None and isinstance(command, machine.Enqueue):
         await connection.execute(_PRIORITY, (priority, task_id))
@@ -134,6 +140,18 @@ async def _told(connection: Session, before: Head, after: Head) -> Change:
     if after != same_but_lease or entry is not None:  # a mere renewal is no news
         database.announce(change)
     return change
+
+
+async def _was_enqueued(connection: Session, head: Head, by: By) -> bool:
+    """Whether this very request was done before, and the task has come to its end since.
+
+    Who got no answer asks again under the same id; a task that failed or was aborted in between
+    must not run again for that.
+    """
+    if not (by.request_id and is_terminal(head.state)):
+        return False
+    asked = (head.task_id, by.request_id)
+    return await database.row(connection, _ENQUEUED_BY, asked) is not None
 
 
 def _refuse_early(head: Head, command: Command, now: float) -> None:

@@ -23,7 +23,7 @@ from dray.runtime.states import State
 from dray.runtime.store import Assignment, By, ClaimRequest, FrameReply, Store
 from dray.runtime.store.integrity import check_store
 
-BY = By("tester", "request-1")
+BY = By("tester")
 #: Tests name blobs that nobody has uploaded.
 _FREE = ("blobs_there",)
 TTL_S = 30.0

@@ -240,3 +240,21 @@ async def test_a_listener_that_fails_harms_nobody(world: World) -> None:
     world.store.subscribe(fail)
     world.store.subscribe(lambda change: heard.append(change.after.task_id))
     assert heard == [await world.pending()]
+
+
+@pytest.mark.parametrize("end", [Event.FAIL, Event.ABORT, Event.COMPLETE])
+async def test_a_request_to_enqueue_that_is_repeated_after_the_end_runs_nothing_again(
+    world: World, end: Event
+) -> None:
+    await world.store.queues.ensure("gpu")
+    task = await world.draft()
+    asked = By("user", "request-of-a-lost-answer")
+    await world.store.tasks.apply(task.id, Enqueue("gpu"), asked)
+    await cause(world, task.id, Event.CLAIM)
+    await cause(world, task.id, end)
+    before = await world.head(task.id)
+    await world.store.tasks.apply(task.id, Enqueue("gpu"), asked)
+    assert await world.head(task.id) == before
+    if end is not Event.COMPLETE:
+        await world.store.tasks.apply(task.id, Enqueue("gpu"), By("user", "another"))
+        assert (await world.head(task.id)).state is State.PENDING
