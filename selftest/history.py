@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dray.runtime.errors import NotFound, ServerUnreachable
-from dray.runtime.models import Attempt, AuditEntry, Task
+from dray.runtime.models import AgentRecord, Attempt, AuditEntry, Task
 from dray.sdk.client import Client
 from dray.selftest.liveness import Life
 from dray.selftest.nemesis import Fault
@@ -124,6 +124,11 @@ def _console(client: Client, task_id: str, epoch: int, stream: str) -> bytes:
         return b""
 
 
+def _is_well(agent: AgentRecord) -> bool:
+    """Ready, or out of service and saying why."""
+    return agent.state == "ready" or (agent.state == "drained" and agent.reason != "")
+
+
 def _look(client: Client, living: Callable[[], list[str]]) -> Scene:
     try:
         agents, queues = client.list_agents(), client.list_queues()
@@ -132,9 +137,7 @@ def _look(client: Client, living: Callable[[], list[str]]) -> Scene:
     except ServerUnreachable as exc:
         return Scene(alive=living(), silent=[f"gateway: {exc.message}"])
     silent = [f"{c.name}: {c.state}" for c in components if c.state != "alive"]
-    silent += [
-        f"agent {a.name}: {a.state} {a.reason}".strip() for a in agents if a.state != "ready"
-    ]
+    silent += [f"agent {a.name}: {a.state} {a.reason}".strip() for a in agents if not _is_well(a)]
     busy = [f"agent {a.name} runs {n[:8]}" for a in agents for n in a.task_ids]
     busy += [f"task {t.id[:8]} is running ({t.phase})" for t in running]
     waiting = [f"{q.n_pending} in queue {q.name}" for q in queues if q.n_pending]
