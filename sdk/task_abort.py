@@ -20,9 +20,10 @@ class TaskAbort(TaskBase):
 
         It may still report, upload and store: the task is running, in its phase ``stopping``,
         until its processes are gone. It is called in a thread of its own while the script goes
-        on, for an abort, a time limit, and ``dray down``. When it returns, raises, or has used
-        up its time, the processes get SIGINT, then SIGTERM, then SIGKILL. Each process of the
-        run has one callback of its own; a forked child has none until it registers one.
+        on, for an abort, a time limit, and ``dray down``, which waits for some seconds only. When
+        it returns, raises, or has used up its time, the processes get SIGINT, then SIGTERM, then
+        SIGKILL. Each process of the run has one callback of its own; a forked child has none
+        until it registers one.
 
         Args:
             callback_function: called without arguments; None removes the one that is registered.
