@@ -15,6 +15,7 @@ import aiosqlite
 
 from dray.runtime.errors import DrayError, InsufficientStorage, StoreUnusable
 from dray.runtime.store.ballast import Ballast, is_full
+from dray.runtime.store.migrate import is_damage
 from dray.runtime.store.session import Parameters, Session, Unit, drive
 
 T = TypeVar("T")
@@ -167,6 +168,10 @@ class Database:
         reader = await self._free.get()
         try:
             return await reader.run(lambda connection: drive(unit, Session(connection)))
+        except sqlite3.DatabaseError as exc:
+            if not is_damage(exc):
+                raise
+            raise _explain(self._path, exc) from exc
         finally:
             self._free.put_nowait(reader)
 
@@ -311,6 +316,9 @@ def _explain(path: Path, exc: BaseException) -> DrayError:
     if is_full(exc):
         message = f"{path.name} could not be written: the disk of {path.parent} is full; make room"
         error = InsufficientStorage(message, path=str(path))
+    elif is_damage(exc):
+        message = f"{path} is damaged ({exc}); restore a backup: dray backup restore FILE --force"
+        error = StoreUnusable(message, path=str(path))
     else:
         error = StoreUnusable(f"{path.name} could not be written: {exc}", path=str(path))
     error.__cause__ = exc

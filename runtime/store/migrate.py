@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from dray.runtime.errors import StoreUnusable
+from dray.runtime.errors import DrayError, InsufficientStorage, StoreUnusable
+from dray.runtime.store.ballast import is_full
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 #: "DRAY" in ASCII; SQLite keeps it in the header of the file.
@@ -49,6 +50,7 @@ def migrate(path: Path, steps: list[Migration], snapshots: Path) -> None:
 
     Raises:
         StoreUnusable: not a database of ours, a newer one, a step failed, or SQLite is too old.
+        InsufficientStorage: the disk is full.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
@@ -64,13 +66,32 @@ def migrate(path: Path, steps: list[Migration], snapshots: Path) -> None:
     try:
         _bring_up(connection, path, steps, snapshots)
     except sqlite3.DatabaseError as exc:
-        raise StoreUnusable(
-            f"{path} is not a database Dray can use ({exc}); move it away or restore a snapshot "
-            f"from {snapshots}",
-            path=str(path),
-        ) from exc
+        raise _refusal(path, exc, snapshots) from exc
     finally:
         connection.close()
+
+
+def is_damage(exc: BaseException) -> bool:
+    """Whether SQLite says that the file itself is broken."""
+    return "malformed" in str(exc) or "not a database" in str(exc)
+
+
+def _refusal(path: Path, exc: sqlite3.DatabaseError, snapshots: Path) -> DrayError:
+    if is_full(exc):
+        return InsufficientStorage(
+            f"{path} cannot be opened: the disk of {path.parent} is full; make room", path=str(path)
+        )
+    if is_damage(exc):
+        return StoreUnusable(
+            f"{path} is damaged, or not a database ({exc}); restore a backup: "
+            f"dray backup restore FILE --force (copies from before updates are in {snapshots})",
+            path=str(path),
+        )
+    return StoreUnusable(
+        f"{path} cannot be brought to the schema of this Dray ({exc}); it is as it was: go back "
+        f"to the Dray that wrote it (a copy from before is in the snapshots, {snapshots})",
+        path=str(path),
+    )
 
 
 def _bring_up(
