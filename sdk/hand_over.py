@@ -17,7 +17,7 @@ from dray.sdk import session
 from dray.sdk.client import Client
 from dray.sdk.endings import ending
 from dray.sdk.local_run import LocalRun, page
-from dray.sdk.parcels import News, ParcelService
+from dray.sdk.parcels import News, ParcelService, send_all
 from dray.sdk.shipped import load_shipped, save_shipped
 from dray.sdk.task_create import send_code
 from dray.sdk.task_find import DEFAULT_QUEUE
@@ -131,12 +131,7 @@ def _send_rest(run: LocalRun, client: Client) -> dict[str, Any]:
 def _send_all(run: LocalRun, client: Client, news: News) -> None:
     spool = SpoolPaths(Path(run.attempt.spool))
     parcels = ParcelService(spool, run.attempt.task_id, run.attempt.epoch, client)
-    while not parcels.is_closed:
-        _, parcel = parcels.send_next(news)
-        if parcel.blobs:
-            parcels.upload(parcel.blobs)
-        elif parcel.is_rest:
-            break
+    send_all(parcels, news)
 
 
 def _execution(run: LocalRun) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, Chunk, Frame
 from dray.runtime.spool_reader import SpoolReader, records_with
 from dray.sdk.shipped import load_shipped, save_shipped
+from dray.sdk.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -253,3 +254,28 @@ class ParcelService:
         else:
             raise exc
         self._shipped = replace(self._shipped, offsets={**self.offsets, **moved})
+
+
+def send_all(parcels: ParcelService, news: News) -> FrameReply | None:
+    """Send at a shipper's pace until nothing is left; blocks.
+
+    Returns:
+        The last reply; None when nothing had to be sent.
+
+    Raises:
+        DrayError: the server could not be reached, or takes nothing more of this attempt.
+    """
+    last: FrameReply | None = None
+    throttle = Throttle()
+    while not parcels.is_closed:
+        began = time.monotonic()
+        reply, parcel = parcels.send_next(news)
+        now = time.monotonic()
+        last = reply or last
+        if parcel.blobs:
+            parcels.upload(parcel.blobs)
+        elif parcel.is_rest:
+            break
+        elif reply is not None:
+            time.sleep(max(0.0, throttle.sent(parcel.n_bytes, now - began, now) - now))
+    return last

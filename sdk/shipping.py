@@ -17,7 +17,7 @@ from dray.runtime.models import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.sdk.parcels import FRAME_BYTES, FrameSender, News, ParcelService
 from dray.sdk.threads import in_thread
-from dray.sdk.throttle import Throttle
+from dray.sdk.throttle import BURST_BYTES, BYTES_S, Throttle
 from dray.sdk.transport import pause_s
 
 #: Answers after which nothing of this attempt will ever be taken; all others are tried again.
@@ -57,8 +57,8 @@ class Pace:
     renew_after_s: float = 0.5
     renew_wait_s: float = 8.0
     lease_ttl_s: float = 30.0
-    bytes_s: float = 8 << 20
-    burst_bytes: float = 4 << 20
+    bytes_s: float = BYTES_S
+    burst_bytes: float = BURST_BYTES
 
 
 class Shipper:

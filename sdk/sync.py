@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from dray.runtime.answers import FrameReply
 from dray.runtime.errors import Conflict, InvalidInput, NotFound, StaleEpoch
 from dray.runtime.models import Task
 from dray.runtime.paths import HomePaths, SpoolPaths
 from dray.runtime.states import State
 from dray.sdk.client import Client
 from dray.sdk.endings import ending
-from dray.sdk.parcels import News, ParcelService
+from dray.sdk.parcels import News, ParcelService, send_all
 from dray.sdk.shipped import Shipped, load_shipped, save_shipped
 
 
@@ -75,7 +74,7 @@ def sync(folder: Path, client: Client) -> SyncReport:
     parcels = ParcelService(spool, task_id, epoch, client)
     before = sum(parcels.offsets.values())
     try:
-        reply = _send_all(parcels, News(cause=ending(spool) if is_over(spool) else None))
+        reply = send_all(parcels, News(cause=ending(spool) if is_over(spool) else None))
     except StaleEpoch as exc:
         save_shipped(spool, replace(known, epoch=epoch, closed=True))
         state = client.get_task(task_id).state
@@ -152,19 +151,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidInput(f"{path} holds no JSON object", field="folder")
     return cast("dict[str, Any]", document)
-
-
-def _send_all(parcels: ParcelService, news: News) -> FrameReply | None:
-    """Send until nothing is left; the last reply, None when nothing had to be sent."""
-    last: FrameReply | None = None
-    while not parcels.is_closed:
-        reply, parcel = parcels.send_next(news)
-        last = reply or last
-        if parcel.blobs:
-            parcels.upload(parcel.blobs)
-        elif parcel.is_rest and not parcels.is_closed:
-            break
-    return last
 
 
 def _find(client: Client, task_id: str) -> Task | None:

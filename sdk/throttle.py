@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: How fast a backlog is sent, and how much of it at once before that counts.
+BYTES_S = 8 << 20
+BURST_BYTES = 4 << 20
 #: A frame of so many bytes or more is part of a backlog.
 LARGE_BYTES = 256 << 10
 #: After a large frame, the pause is so many times what its request took: a server that is slow
@@ -23,8 +26,8 @@ class Throttle:
         burst_bytes: up to so much.
     """
 
-    bytes_s: float
-    burst_bytes: float
+    bytes_s: float = BYTES_S
+    burst_bytes: float = BURST_BYTES
     _room: float = 0.0
     _seen_at: float | None = None
 
