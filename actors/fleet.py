@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from dray.actors import handles
 from dray.actors.agent import AgentActor
 from dray.actors.handles import ActorOptions, Handle
+from dray.actors.insisting import insist
 from dray.actors.orders import AgentFacts, AttemptEnd
 from dray.runtime.clock import Clock
 from dray.runtime.config import Settings
@@ -233,11 +234,9 @@ class Fleet:
         self._wake()
 
     async def _store(self, record: AgentRecord) -> None:
-        await handles.insist(
+        await insist(
             f"storing agent {record.name}", lambda: handles.gateway().put_agent.remote(record)
         )
 
     async def _remove(self, name: str) -> None:
-        await handles.insist(
-            f"removing agent {name}", lambda: handles.gateway().remove_agent.remote(name)
-        )
+        await insist(f"removing agent {name}", lambda: handles.gateway().remove_agent.remote(name))

@@ -23,6 +23,7 @@ from dray.actors.orders import (
     WorkOrder,
 )
 from dray.actors.queue import QueueActor
+from dray.actors.watchdog import HANG_SHARE, Watchdog
 from dray.api.app import create_app
 from dray.api.hub import Hub
 from dray.runtime import tokens
@@ -87,10 +88,14 @@ class GatewayActor:
         self._server = self._make_server()
         self._main = run_for_life(self._run(), "gateway")
 
+    async def alive(self) -> Health:
+        """That it does not hang."""
+        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+
     async def ping(self) -> Health:
         """That it is there and serves HTTP."""
         await self._server.serving.wait()
-        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+        return await self.alive()
 
     async def ensure_queues(self, names: list[str]) -> None:
         """Create the queues that are missing, and an actor for each queue there is."""
@@ -98,7 +103,7 @@ class GatewayActor:
             await self._store.queues.ensure(name)
         queues = await self._store.queues.list()
         actors = await asyncio.gather(*(self._queue_actor(queue.name) for queue in queues))
-        await asyncio.gather(*(actor.ping.remote() for actor in actors))
+        await asyncio.gather(*(actor.alive.remote() for actor in actors))
 
     async def pending(self, queue: str, after: Key | None, limit: int) -> list[QueueEntry]:
         """Entries of a queue in order, for its actor."""
@@ -219,9 +224,24 @@ class GatewayActor:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tell_queues, name="tell queues")
             tasks.start_soon(self._note_serving, name="note serving")
+            tasks.start_soon(self._watch_coordinators, name="watch coordinators")
             await self._server.serve()
             tasks.cancel_scope.cancel()
         await self._store.close()
+
+    async def _watch_coordinators(self) -> None:
+        """See to it that neither the scheduler nor a queue hangs."""
+        dogs: dict[str, Watchdog] = {}
+        while True:
+            names = [handles.SCHEDULER, *map(handles.queue_actor_name, self._queue_actors)]
+            dogs = {name: dogs.get(name) or self._watchdog(name) for name in names}
+            async with anyio.create_task_group() as tasks:
+                for dog in dogs.values():
+                    tasks.start_soon(dog.look)
+            await anyio.sleep(self._settings.lease_ttl_s * HANG_SHARE / 2)
+
+    def _watchdog(self, name: str) -> Watchdog:
+        return Watchdog(name, lambda: handles.find(name), self._settings.lease_ttl_s)
 
     def _make_server(self) -> _Server:
         app = create_app(
@@ -303,7 +323,7 @@ class GatewayActor:
 async def _component(name: str, actor: handles.Handle) -> Component:
     try:
         with anyio.fail_after(COMPONENT_TIMEOUT_S):
-            health: Health = await actor.ping.remote()
+            health: Health = await actor.alive.remote()
     except (TimeoutError, *handles.ActorTrouble):
         return Component(name, "does not answer")
     return Component(name, "alive", health.pid, int(health.restarted))

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
-import anyio
 import ray as untyped_ray
 from ray import exceptions as ray_exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -26,10 +24,6 @@ from dray.runtime.resources import Resources
 # Ray's own annotations are partly unknown to a strict type checker; this is the border.
 ray: Any = untyped_ray
 
-T = TypeVar("T")
-
-log = logging.getLogger("dray.actors")
-
 NAMESPACE = "dray"
 GATEWAY = "gateway"
 SCHEDULER = "scheduler"
@@ -40,9 +34,6 @@ CONCURRENCY = 10_000
 HEAD = "node:__internal_head__"
 #: A token amount: Ray wants more than zero of a resource to place by it.
 TOKEN_AMOUNT = 0.001
-
-#: Between tries of a call that must get through, the first and the longest.
-_INSIST_S = (0.2, 5.0)
 
 #: What a caller sees when the actor is gone for good, or can never be placed (its node is gone).
 ActorGone = (ray_exceptions.ActorDiedError, ray_exceptions.ActorUnschedulableError)
@@ -124,22 +115,6 @@ def find(name: str) -> Handle | None:
         return cast("Handle", ray.get_actor(name, namespace=NAMESPACE))
     except ValueError:
         return None
-
-
-async def insist(what: str, call: Callable[[], Awaitable[T]]) -> T:
-    """The answer to a call that must get through, tried until it does.
-
-    What fails here is mostly the store that has no room: it says so itself, and nothing is
-    lost by waiting.
-    """
-    pause_s, longest_s = _INSIST_S
-    while True:
-        try:
-            return await call()
-        except (CallFailed, *ActorTrouble) as exc:
-            log.warning("%s failed and is tried again: %s", what, first_line(exc))
-            await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, longest_s)
 
 
 def first_line(exc: BaseException) -> str:

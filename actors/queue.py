@@ -44,8 +44,8 @@ class QueueActor:
         await self._rebuild()
         self._main = run_for_life(self._wake_retries(), f"queue {queue}")
 
-    async def ping(self) -> Health:
-        """That it is there."""
+    async def alive(self) -> Health:
+        """That it does not hang."""
         return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
 
     async def changed(self, delta: QueueDelta) -> None:

@@ -11,8 +11,10 @@ from anyio.abc import TaskGroup
 from dray.actors import handles
 from dray.actors.changes import Changes
 from dray.actors.fleet import Fleet, Member
+from dray.actors.insisting import insist
 from dray.actors.lifetime import log_to, run_for_life
 from dray.actors.orders import AttemptEnd, ClaimIntent, ClusterState, Health, WorkOrder
+from dray.actors.watchdog import Watchdog
 from dray.runtime import policy
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.clock import SystemClock
@@ -58,10 +60,14 @@ class SchedulerActor:
         self._fleet: Fleet
         self._main = run_for_life(self._run(), "scheduler")
 
+    async def alive(self) -> Health:
+        """That it does not hang."""
+        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+
     async def ping(self) -> Health:
         """That it is there and has read the store."""
         await self._recovered.wait()
-        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+        return await self.alive()
 
     async def offer(self, queue: str, entries: list[QueueEntry]) -> None:
         """Entries at the head of a queue, pushed by its actor."""
@@ -152,6 +158,8 @@ class SchedulerActor:
     async def _run(self) -> None:
         async with anyio.create_task_group() as self._tasks:
             self._fleet = Fleet(self._settings, self._clock, self._tasks, self._changed)
+            watchdog = Watchdog(handles.GATEWAY, handles.gateway, self._settings.lease_ttl_s)
+            self._tasks.start_soon(watchdog.watch, name="watch the gateway")
             await self._recover()
             self._recovered.set()
             self._tasks.start_soon(self._expire_leases, name="expire leases")
@@ -276,7 +284,7 @@ class SchedulerActor:
 
     async def _prove_dead(self, order: WorkOrder, evidence: str) -> None:
         task_id, epoch = order.task.id, order.epoch
-        await handles.insist(
+        await insist(
             f"giving up task {task_id[:8]}",
             lambda: handles.gateway().prove_dead.remote(task_id, epoch, evidence),
         )
@@ -286,7 +294,7 @@ class SchedulerActor:
         self._nodes = await handles.live_nodes()
         node_is_alive = any(node.node_id == node_id for node in self._nodes)
         task_id, epoch = order.task.id, order.epoch
-        await handles.insist(
+        await insist(
             f"giving up task {task_id[:8]}",
             lambda: handles.gateway().agent_gone.remote(
                 task_id, epoch, evidence, node_is_alive=node_is_alive
@@ -296,7 +304,7 @@ class SchedulerActor:
     async def _expire_leases(self) -> None:
         while True:
             await anyio.sleep(self._settings.lease_ttl_s / EXPIRY_CHECKS_PER_LEASE)
-            await handles.insist("looking at leases", handles.gateway().expire_leases.remote)
+            await insist("looking at leases", handles.gateway().expire_leases.remote)
 
     async def _safety_tick(self) -> None:
         """Derive again what pushes should have told: nodes that came or went, idle agents."""
