@@ -145,5 +145,7 @@ def running_cluster(root: Path, *arguments: str, **variables: str) -> Iterator[C
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = tmp_path_factory.mktemp("cluster")
-    with running_cluster(root, "--num-cpus", "4", "--num-gpus", "2") as running:
+    # No safety tick: whatever happens here was told to whom it concerns.
+    variables = {"DRAY_SAFETY_TICK_S": "3600"}
+    with running_cluster(root, "--num-cpus", "4", "--num-gpus", "2", **variables) as running:
         yield running

@@ -73,6 +73,7 @@ def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.invariant(3)
 def test_an_agent_that_hangs_is_fenced_given_up_and_ended(short_leases: Cluster) -> None:
     task = short_leases.submit(HANGS_ONCE)
     agent = executing(short_leases, task)
@@ -103,6 +104,7 @@ def test_under_the_policy_wait_a_silent_agent_costs_nothing(short_leases: Cluste
     assert short_leases.console(ended) == "".join(f"{i}\n" for i in range(100))
 
 
+@pytest.mark.invariant(3)
 def test_a_server_that_was_stopped_for_longer_than_a_lease_blames_nobody(
     short_leases: Cluster,
 ) -> None:
@@ -111,17 +113,29 @@ def test_a_server_that_was_stopped_for_longer_than_a_lease_blames_nobody(
         policy=Policy(on_lost=OnLost.WAIT),
     )
     executing(short_leases, task)
-    gateway = psutil.Process(short_leases.pid_of("gateway"))
+    stopped = [psutil.Process(short_leases.pid_of(name)) for name in ("scheduler", "gateway")]
     began = time.monotonic()
-    gateway.suspend()
+    for process in stopped:  # the scheduler first: it would end a gateway that hangs
+        process.suspend()
     wait_until(lambda: time.monotonic() - began > 1.5 * LEASE_TTL_S)
-    gateway.resume()
+    for process in reversed(stopped):
+        process.resume()
     ended = completed(short_leases, task)
     assert ended.epoch == 1
     events = [entry.event for entry in short_leases.client.history(task.id).items]
     assert "requeue" not in events
 
 
+@pytest.mark.parametrize("component", ["gateway", "scheduler", "queue default"])
+def test_a_coordinator_that_hangs_is_replaced(short_leases: Cluster, component: str) -> None:
+    hung = psutil.Process(short_leases.pid_of(component))
+    hung.suspend()
+    wait_until(lambda: is_gone(hung), timeout_s=PATIENCE_S)
+    short_leases.await_server()
+    assert short_leases.finished(short_leases.submit("print('next')")).state is State.COMPLETED
+
+
+@pytest.mark.invariant(3)
 def test_a_task_on_a_node_that_is_gone_runs_again_on_another(short_leases: Cluster) -> None:
     with second_node(short_leases) as raylet:
         task = short_leases.submit(
