@@ -5,12 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from dray.api import auth, bodies, queueing
+from dray.api import auth, bodies, problems, queueing
 from dray.api.addresses import API_PREFIX
 from dray.api.context import Context, Ctx
 from dray.api.replies import json_reply
 from dray.runtime import records, tokens
 from dray.runtime.answers import Enqueued, FrameReply, Started
+from dray.runtime.errors import StaleEpoch
 from dray.runtime.machine import Head
 from dray.runtime.models import StreamReceipt
 from dray.runtime.states import Phase
@@ -66,6 +67,7 @@ async def frames(
 @router.post("/attempts/{epoch}/renew", response_model=FrameReply)
 async def renew(
     body: bodies.RenewBody,
+    request: Request,
     context: Ctx,
     task_id: auth.AttemptsTaskId,
     epoch: auth.Epoch,
@@ -81,7 +83,11 @@ async def renew(
             left = deadline - context.clock.monotonic()
             if left <= 0 or not await watcher.wait(left):
                 break
-            head = await _renewed(context, task_id, epoch)
+            try:
+                head = await _renewed(context, task_id, epoch)
+            except StaleEpoch as exc:
+                # Asked while the attempt was open, it is no late write and does not count as one.
+                return problems.answer(exc, request.scope)
     found = await context.store.results.offsets(task_id, epoch)
     offsets = {stream: found.get(stream, 0) for stream in records.STREAMS}
     stop = head.cause if _is_stopping(head) else None

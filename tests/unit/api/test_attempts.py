@@ -1,11 +1,13 @@
 """What a running attempt sends: start, frames, renewals, hand-over."""
 
+import asyncio
 import hashlib
 
 import pytest
 
 from dray.runtime.records import STREAMS, Chunk, Frame, encode_record
 from tests.unit.api.conftest import Api
+from tests.waiting import wait_until
 
 OFFSETS = dict.fromkeys(STREAMS, 0)
 
@@ -116,6 +118,19 @@ async def test_a_renewal_without_waiting_answers_at_once(api: Api) -> None:
     reply = (await api.admin.post(f"/tasks/{task.id}/attempts/1/renew", json={})).json()
     assert reply["offsets"] == OFFSETS | {"stderr": 5}
     assert (reply["state"], reply["phase"], reply["stop"]) == ("running", "preparing", None)
+
+
+async def test_a_renewal_that_waits_when_the_end_comes_is_no_late_write(api: Api) -> None:
+    task = await api.running()
+    path = f"/tasks/{task.id}/attempts/1/renew"
+    waiting = asyncio.create_task(api.admin.post(path, json={"wait_s": 60}))
+    await asyncio.to_thread(wait_until, lambda: api.app.state.context.hub.n_watchers)
+    cause = {"kind": "exit_code", "message": "exited with code 0", "exit_code": 0}
+    await api.send(task.id, Frame([], finish={"cause": cause, "receipt": {}}))
+    assert (await waiting).json()["code"] == "stale_epoch"
+    assert api.store.fencing.n_refused == 0
+    await api.admin.post(path, json={})
+    assert api.store.fencing.n_refused == 1
 
 
 async def test_a_local_run_moves_into_a_queue(api: Api) -> None:
