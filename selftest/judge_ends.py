@@ -48,7 +48,8 @@ def untrue(history: History) -> Iterator[str]:
 def _contradiction(history: History, story: Story, task: Task, cause: Cause) -> str:
     """Why the end of a task cannot be true; empty when it may be."""
     if task.state is State.ABORTED:
-        asked = {task.id, history.orders.parents.get(task.id, "")} & set(history.orders.aborts)
+        orders = history.orders
+        asked = {task.id, orders.parents.get(task.id, "")} & {*orders.aborts, *orders.unsure}
         is_true = cause.kind is CauseKind.ABORTED and bool(asked)
         return "" if is_true else "nobody asked for it"
     codes = [f.details["code"] for f in history.of_attempt(task.id, task.epoch, "end")]

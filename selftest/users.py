@@ -48,12 +48,14 @@ class Orders:
     Attributes:
         plans: by task id, every task that was accepted into a queue.
         aborts: by task id.
+        unsure: tasks whose abort was sent and never answered; it may have been done.
         parents: task id → its parent's.
         problems: requests that were answered with something else than expected.
     """
 
     plans: dict[str, Plan] = field(default_factory=dict[str, Plan])
     aborts: dict[str, Abort] = field(default_factory=dict[str, Abort])
+    unsure: set[str] = field(default_factory=set[str])
     parents: dict[str, str] = field(default_factory=dict[str, str])
     problems: list[str] = field(default_factory=list[str])
 
@@ -174,6 +176,7 @@ class Users:
             except IllegalTransition:
                 return  # it had come to its end before
             except ServerUnreachable:
+                self.orders.unsure.add(task_id)
                 task = self._insist(lambda: self.client.get_task(task_id))
                 if is_terminal(task.state):
                     return
