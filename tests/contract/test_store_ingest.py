@@ -103,6 +103,7 @@ async def test_the_beginning_of_a_record_survives_a_restart(world: World) -> Non
         assert await iterations(world, task_id) == [1]
 
 
+@pytest.mark.invariant(5)
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
+
 from dray.runtime.models import Gap
 from dray.runtime.states import State
 from tests.integration.conftest import Cluster
@@ -28,6 +30,7 @@ def written() -> bytes:
     )
 
 
+@pytest.mark.invariant(5)
 def test_a_flood_is_bounded_its_receipt_exact_and_its_end_kept(cluster: Cluster) -> None:
     """Stored console = what the process wrote, outside gaps that are stated to the byte."""
     flood = cluster.submit(FLOOD)

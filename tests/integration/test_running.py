@@ -28,6 +28,7 @@ def test_a_task_runs_and_its_console_is_exact(cluster: Cluster) -> None:
     assert cluster.console(task, "stderr") == "warned\n"
 
 
+@pytest.mark.invariant(4)
 @pytest.mark.parametrize(
     ("source", "state", "kind"),
     [
@@ -129,6 +130,7 @@ def test_a_killed_agent_sends_its_task_to_another(cluster: Cluster) -> None:
     assert first.cause.kind is CauseKind.WORKER_LOST
 
 
+@pytest.mark.invariant(1)
 @pytest.mark.parametrize("component", ["gateway", "scheduler", "queue default"])
 def test_a_killed_coordinator_costs_a_running_task_nothing(
     cluster: Cluster, component: str

@@ -50,5 +50,6 @@ def test_what_was_accepted_before_a_kill_is_there_after_it(kills: list[dict[str,
     assert [kill for kill in kills if kill.get("lost")] == []
 
 
+@pytest.mark.invariant(1)
 def test_a_killed_store_opens_and_ends_as_an_undisturbed_one(kills: list[dict[str, Any]]) -> None:
     assert [kill for kill in kills if kill["again"] != 0 or kill["parted"]] == []

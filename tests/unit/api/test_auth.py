@@ -25,6 +25,7 @@ def calls_of(dependant: Dependant) -> set[object]:
     return found.union(*(calls_of(below) for below in dependant.dependencies))
 
 
+@pytest.mark.invariant(10)
 async def test_every_route_has_one_rule(api: Api) -> None:
     walked = set()
     for route in api.app.routes:
@@ -64,6 +65,7 @@ async def test_a_strangers_task_token_can_change_nothing_anywhere(api: Api) -> N
         assert answer.status_code == 403, f"{method} {path}: {answer.text}"
 
 
+@pytest.mark.invariant(10)
 async def test_without_a_token_nothing_of_the_api_answers(api: Api) -> None:
     nobody = api.connect("")
     for method, path in [("GET", "/tasks"), ("POST", "/tasks"), ("GET", "/no-such-route")]:

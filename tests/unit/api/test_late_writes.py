@@ -95,6 +95,7 @@ def test_every_route_that_writes_has_a_verdict_on_late_writes() -> None:
     assert writing_routes() == {*WRITING, *NEVER}
 
 
+@pytest.mark.invariant(2)
 @pytest.mark.parametrize("route", WRITING, ids=" ".join)
 async def test_a_late_write_is_refused_naming_both_epochs(api: Api, route: tuple[str, str]) -> None:
     task = await api.running()

@@ -156,6 +156,7 @@ def test_a_claim_begins_to_prepare_and_a_local_start_executes_at_once() -> None:
     assert (LOCAL.phase, LOCAL.epoch) == (Phase.EXECUTING, 1)
 
 
+@pytest.mark.invariant(2)
 def test_a_claim_is_answered_again_to_who_made_it_only() -> None:
     assert step(RUNNING, Claim("agent-1", "claim-1", 99.0)) is RUNNING
     with pytest.raises(IllegalTransition):
@@ -298,6 +299,7 @@ def test_a_failed_or_aborted_task_goes_on_by_hand_in_no_queue(end: Cause) -> Non
     assert (on.state, on.epoch, on.queue) == (State.RUNNING, 2, "")
 
 
+@pytest.mark.invariant(4)
 def test_a_completed_task_is_final() -> None:
     done = step(EXECUTING, Finish(1, causes.exited(0)))
     for command in (StartLocal("local:h", "c2", 30.0), Enqueue("gpu")):
