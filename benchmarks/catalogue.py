@@ -85,6 +85,36 @@ CATALOGUE = (
         _at_most(1.5),
     ),
     Spec(
+        "history-ready",
+        "history",
+        "ms",
+        "from opening a store of 1,000,000 finished tasks, none of it in memory, until a gateway "
+        "serves and a scheduler has read what waits and runs, against 1,000 tasks",
+        Bar("value", "<=", 2000),
+    ),
+    Spec(
+        "history-list",
+        "history",
+        "µs",
+        "a page of 50 tasks with 1,000,000 in the store, against 1,000",
+        _at_most(1.5),
+    ),
+    Spec(
+        "history-why",
+        "history",
+        "µs",
+        "what the store is asked for the reason why a task waits, likewise",
+        _at_most(1.5),
+    ),
+    Spec(
+        "history-claim",
+        "history",
+        "µs",
+        "one task from the head of the queue over claim and end, and another one enqueued, "
+        "likewise",
+        _at_most(1.5),
+    ),
+    Spec(
         "cold-environment",
         "environments",
         "ms",
