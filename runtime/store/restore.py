@@ -19,8 +19,8 @@ from dray.runtime.machine import ProveDead
 from dray.runtime.paths import HomePaths
 from dray.runtime.store.backup import Backup, Moment
 from dray.runtime.store.backup_format import Manifest, unpack
-from dray.runtime.store.folders import sync_folder
 from dray.runtime.store.contract import By
+from dray.runtime.store.folders import sync_folder
 from dray.runtime.store.holding import Holding
 from dray.runtime.store.integrity import check_store
 from dray.runtime.store.migrate import migrate, migrations
