@@ -274,7 +274,8 @@ def _finish(head: Head, command: Finish) -> Head:
     asked = _asked_to_stop(head)
     if asked is not None and cause.kind not in _STATED and event is not Event.COMPLETE:
         # Whatever else it came to, it is not to run again.
-        return _ended(head, Event.ABORT, asked if asked.evidence else _shown_by(asked, cause))
+        end = asked if asked.evidence else _shown_by(asked, cause)
+        return _ended(head, causes.end_event(asked), end)
     if causes.is_infrastructure(cause):
         return _lose(head, cause)
     may_retry = causes.may_be_retried(cause) and head.queue != ""

@@ -14,7 +14,7 @@ from dray.runtime.answers import Enqueued
 from dray.runtime.errors import IllegalTransition
 from dray.runtime.machine import Command, Head
 from dray.runtime.models import Task
-from dray.runtime.states import State, allowed_events, is_terminal
+from dray.runtime.states import Phase, State, allowed_events, is_terminal
 from dray.runtime.store import By
 
 #: Longest a request waits for a state; proxies give up on a silent connection after a minute.
@@ -75,7 +75,11 @@ async def publish(context: Ctx, task_id: auth.TaskId, by: auth.TaskWriter) -> Ta
 async def mark(
     body: bodies.MarkBody, context: Ctx, task_id: auth.TaskId, by: auth.TaskWriter
 ) -> Task:
-    """State how a running task ended, whatever its process does."""
+    """State how a running task ended, whatever its process came to.
+
+    A process on an agent is stopped first, so that the task can be run again without two of them.
+    One that is unreachable, or was started by hand, is left to end by itself: its epoch is over.
+    """
     head = await context.store.tasks.head(task_id)
     cause = causes.marked(body.outcome.event, by.who, body.reason)
     if head.state is not State.RUNNING and head.cause != cause:
@@ -86,6 +90,9 @@ async def mark(
             state=str(head.state),
             event=str(body.outcome.event),
         )
+    is_at_hand = head.queue != "" and head.phase is not Phase.UNREACHABLE
+    if head.state is State.RUNNING and is_at_hand:
+        return await _apply(context, task_id, machine.RequestStop(cause), by)
     return await _apply(context, task_id, machine.Finish(head.epoch, cause), by)
 
 

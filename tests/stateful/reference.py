@@ -191,7 +191,7 @@ class Reference:
         elif kind == "aborted":
             self._close(id, "aborted", kind)
         elif _is_stopping(task):
-            self._close(id, "aborted", task["cause"])
+            self._close(id, _asked_for(task), task["cause"])
         elif kind == "worker_lost":
             self._lose(id, kind)
         elif kind == "preempted":
@@ -217,7 +217,10 @@ class Reference:
             return GONE
         if task["state"] != "running":
             return OK if task["cause"] == f"marked {outcome}" else REFUSED
-        self._close(id, outcome, f"marked {outcome}")
+        if not task["queue"] or task["phase"] == "unreachable":
+            self._close(id, outcome, f"marked {outcome}")
+        elif not _is_stopping(task):
+            task.update(phase="stopping", cause=f"marked {outcome}")
         return OK
 
     def lose_contact(self, id: str) -> None:
@@ -228,7 +231,7 @@ class Reference:
     def prove_dead(self, id: str, agent_died: bool) -> None:
         task = self.tasks[id]
         if _is_stopping(task):
-            self._close(id, "aborted", task["cause"])
+            self._close(id, _asked_for(task), task["cause"])
             return
         if agent_died and task["agent"] not in task["lost_agents"]:
             task["lost_agents"].append(task["agent"])
@@ -377,3 +380,8 @@ def _fresh() -> dict[str, Any]:
 
 def _is_stopping(task: Task) -> bool:
     return "stopping" in (task["phase"], task["phase_before"])
+
+
+def _asked_for(task: Task) -> str:
+    """The state that whoever asked it to stop wants it to end in."""
+    return str(task["cause"]).partition("marked ")[2] or "aborted"

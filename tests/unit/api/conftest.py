@@ -15,10 +15,12 @@ from fastapi import FastAPI
 
 from dray.api.app import create_app
 from dray.api.hub import Hub
-from dray.runtime import records, tokens
+from dray.runtime import causes, records, tokens
 from dray.runtime.answers import Component
+from dray.runtime.causes import Cause
 from dray.runtime.clock import SystemClock
 from dray.runtime.config import Settings
+from dray.runtime.machine import Finish
 from dray.runtime.models import AgentRecord, Queue, Task
 from dray.runtime.paths import HomePaths
 from dray.runtime.records import Frame
@@ -74,6 +76,11 @@ class Api:
         request = ClaimRequest(task.id, "agent-1", "node", "claim", 30.0)
         assert await self.store.attempts.claim([request], BY) != [None]
         return await self.store.tasks.get(task.id)
+
+    async def end(self, task: Task, cause: Cause | None = None) -> None:
+        """Its open attempt ends, as its agent says; by default well."""
+        finish = Finish(task.epoch, cause or causes.exited(0))
+        await self.store.tasks.apply(task.id, finish, BY)
 
     async def send(self, task_id: str, frame: Frame, epoch: int = 1) -> httpx2.Response:
         """Post one frame with the server's token."""

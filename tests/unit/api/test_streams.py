@@ -119,7 +119,7 @@ async def test_a_renewal_ends_when_the_attempt_is_over(
         socket_client.post(f"/tasks/{task.id}/attempts/1/renew", json={"wait_s": 30})
     )
     await until_watched(api)
-    await api.admin.post(f"/tasks/{task.id}/mark", json={"outcome": "failed"})
+    await api.end(task, causes.exited(1))
     answer = await asyncio.wait_for(waiting, SOON_S)
     assert (answer.status_code, answer.json()["code"]) == (409, "stale_epoch")
 
@@ -140,7 +140,7 @@ async def test_the_console_flows_and_ends_with_the_task(
         second = await asyncio.wait_for(anext(flow), SOON_S)
         assert json.loads(second.data)["text"] == "zw\u00f6lf\n"
         assert int(second.id) > int(first.id)
-        await api.admin.post(f"/tasks/{task.id}/mark", json={"outcome": "completed"})
+        await api.end(task)
         last = await asyncio.wait_for(anext(flow), SOON_S)
         assert (last.name, json.loads(last.data)) == ("closed", {"state": "completed"})
         with pytest.raises(StopAsyncIteration):
@@ -153,7 +153,7 @@ async def test_a_reader_goes_on_after_the_last_event_it_saw(
     task = await api.running()
     for n, text in enumerate((b"a", b"b", b"c")):
         await api.send(task.id, Frame([Chunk("stdout", n, text)]))
-    await api.admin.post(f"/tasks/{task.id}/mark", json={"outcome": "completed"})
+    await api.end(task)
     path = f"/tasks/{task.id}/console/follow"
     async with socket_client.stream("GET", path) as answer:
         seen = [event async for event in events(answer)]

@@ -2,9 +2,10 @@
 
 import pytest
 
+from dray.runtime import causes
 from dray.runtime.models import AgentRecord
 from dray.runtime.resources import Resources
-from tests.unit.api.conftest import Api
+from tests.unit.api.conftest import BY, Api
 
 
 def agent(*queues: str) -> AgentRecord:
@@ -72,8 +73,9 @@ async def test_a_running_task_is_asked_to_stop(api: Api) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["completed", "failed", "aborted"])
-async def test_a_running_task_is_marked(api: Api, outcome: str) -> None:
-    task = await api.running()
+async def test_a_run_started_by_hand_is_marked_at_once(api: Api, outcome: str) -> None:
+    task = await api.draft()
+    await api.store.attempts.start_local(task.id, "local:laptop", "laptop", "c", 30.0, BY)
     body = {"outcome": outcome, "reason": "I say so"}
     for _ in range(2):  # a repetition finds its effect standing
         answer = await api.admin.post(f"/tasks/{task.id}/mark", json=body)
@@ -82,13 +84,27 @@ async def test_a_running_task_is_marked(api: Api, outcome: str) -> None:
         assert answer.json()["cause"]["message"] == "I say so"
 
 
+@pytest.mark.parametrize("outcome", ["completed", "failed", "aborted"])
+async def test_a_task_whose_process_is_at_hand_is_marked_once_that_has_ended(
+    api: Api, outcome: str
+) -> None:
+    task = await api.running()
+    for _ in range(2):
+        answer = await api.admin.post(f"/tasks/{task.id}/mark", json={"outcome": outcome})
+        assert (answer.json()["state"], answer.json()["phase"]) == ("running", "stopping")
+    await api.end(task, causes.killed(9))
+    ended = (await api.admin.get(f"/tasks/{task.id}")).json()
+    assert (ended["state"], ended["cause"]["kind"]) == (outcome, "marked")
+    assert "SIGKILL" in ended["cause"]["evidence"]
+
+
 async def test_an_ended_task_is_published_or_reset(api: Api) -> None:
     task = await api.running()
-    await api.admin.post(f"/tasks/{task.id}/mark", json={"outcome": "completed"})
+    await api.end(task)
     reset = (await api.admin.post(f"/tasks/{task.id}/reset", json={})).json()
     assert (reset["state"], reset["cause"], reset["attempt"]) == ("draft", None, None)
     other = await api.running()
-    await api.admin.post(f"/tasks/{other.id}/mark", json={"outcome": "completed"})
+    await api.end(other)
     published = (await api.admin.post(f"/tasks/{other.id}/publish", json={})).json()
     assert published["state"] == "published"
 

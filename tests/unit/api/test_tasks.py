@@ -2,7 +2,7 @@
 
 import pytest
 
-from dray.runtime import ids
+from dray.runtime import causes, ids
 from tests.unit.api.conftest import Api
 
 
@@ -179,7 +179,7 @@ async def test_why_tells_what_each_state_waits_for(api: Api) -> None:
     await api.admin.post(f"/tasks/{draft.id}/enqueue", json={"queue": "gpu"})
     assert "waits for a GPU" in await why(draft.id)
     assert "agent-1 as attempt 1" in await why(running.id)
-    await api.admin.post(f"/tasks/{running.id}/mark", json={"outcome": "failed", "reason": "dull"})
+    await api.end(running, causes.aborted("user", "dull"))
     assert await why(running.id) == "dull"
 
 
