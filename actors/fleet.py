@@ -40,7 +40,8 @@ class Member:
     Attributes:
         running: (task id, epoch) of its open attempts.
         failed: tasks it failed in a row by its own fault.
-        gone: set once, when it has left the fleet.
+        gone: set once it is gone or let go. It stays in the plan's view, taking no work, until
+            the store knows of the end of each of its attempts: what they held is not free before.
     """
 
     record: AgentRecord
@@ -64,8 +65,14 @@ class Member:
             n_running=len(self.running),
             idle_since=self.idle_since,
             queues=tuple(self.record.queues),
-            drained=self.record.reason if self.record.state == "drained" else "",
+            drained=self._drained,
         )
+
+    @property
+    def _drained(self) -> str:
+        if self.gone.is_set():
+            return "it is gone"
+        return self.record.reason if self.record.state == "drained" else ""
 
 
 class Fleet:
@@ -88,8 +95,9 @@ class Fleet:
         return iter(list(self._members.values()))
 
     def get(self, name: str) -> Member | None:
-        """The agent of that name, while it is in the fleet."""
-        return self._members.get(name)
+        """The agent of that name, while it is there."""
+        member = self._members.get(name)
+        return None if member is None or member.gone.is_set() else member
 
     def views(self) -> tuple[AgentView, ...]:
         """Every agent as the plan sees it."""
@@ -134,11 +142,11 @@ class Fleet:
 
     async def retire(self, name: str, reason: str) -> None:
         """Let an idle agent go; what it held is free once its process has ended."""
-        member = self._members.pop(name, None)
+        member = self.get(name)
         if member is None:
             return
         log.info("retiring %s: %s", name, reason)
-        member.gone.set()
+        self._let_go(member)
         # In this order: an actor the store does not know would hold its resources for ever.
         handles.kill(handles.agent_actor_name(name))
         await self._remove(name)
@@ -226,9 +234,20 @@ class Fleet:
             except handles.ActorTrouble:
                 await anyio.sleep(0.2)
 
-    async def _drop(self, member: Member) -> None:
-        self._members.pop(member.record.name, None)
+    def settle(self, member: Member, key: tuple[str, int]) -> None:
+        """The store knows of the end of an attempt."""
+        member.running.discard(key)
+        member.idle_since = self._clock.monotonic()
+        if member.gone.is_set():
+            self._let_go(member)
+
+    def _let_go(self, member: Member) -> None:
         member.gone.set()
+        if not member.running:
+            self._members.pop(member.record.name, None)
+
+    async def _drop(self, member: Member) -> None:
+        self._let_go(member)
         handles.kill(handles.agent_actor_name(member.record.name))
         await self._remove(member.record.name)
         self._wake()

@@ -79,6 +79,9 @@ class GatewayActor:
         self._arrived = asyncio.Event()
         self._left = asyncio.Event()
         self._queue_actors: dict[str, handles.Handle] = {}
+        #: Of the scheduler that last read the state; empty until one spoke to this process.
+        self._generation = ""
+        self._claiming = asyncio.Lock()
         limits = Limits(settings.reserve_blobs_bytes, settings.reserve_console_bytes)
         self._store = await Store.open(self._home, self._clock, limits)
         self._store.subscribe(self._on_change)
@@ -105,23 +108,41 @@ class GatewayActor:
         actors = await asyncio.gather(*(self._queue_actor(queue.name) for queue in queues))
         await asyncio.gather(*(actor.alive.remote() for actor in actors))
 
+    async def depth(self, queue: str) -> int:
+        """How many entries a queue has, for its actor."""
+        return await self._store.queues.count(queue)
+
     async def pending(self, queue: str, after: Key | None, limit: int) -> list[QueueEntry]:
         """Entries of a queue in order, for its actor."""
         return await self._store.queues.pending(queue, limit, after)
 
-    async def cluster_state(self) -> ClusterState:
-        """Agents, their open attempts and the queues, for a scheduler that has just started."""
-        attempts = [a for a in await self._store.attempts.open() if a.kind == "agent"]
-        queues = await self._store.queues.list()
-        return ClusterState(
-            agents=await self._store.agents.list(),
-            orders=[OpenOrder(a.agent, await self._order_again(a)) for a in attempts],
-            queues=[queue.name for queue in queues],
-            static_queues=[queue.name for queue in queues if not queue.elastic],
-        )
+    async def cluster_state(self, generation: str) -> ClusterState:
+        """Agents, their open attempts and the queues, for a scheduler that has just started.
 
-    async def claim(self, intents: list[ClaimIntent]) -> list[WorkOrder | None]:
+        From now on only claims of this generation of it count: one of an earlier scheduler that
+        is still on its way would give an agent work that its successor knows nothing of.
+        """
+        async with self._claiming:
+            self._generation = generation
+            attempts = [a for a in await self._store.attempts.open() if a.kind == "agent"]
+            queues = await self._store.queues.list()
+            return ClusterState(
+                agents=await self._store.agents.list(),
+                orders=[OpenOrder(a.agent, await self._order_again(a)) for a in attempts],
+                queues=[queue.name for queue in queues],
+                static_queues=[queue.name for queue in queues if not queue.elastic],
+            )
+
+    async def claim(self, generation: str, intents: list[ClaimIntent]) -> list[WorkOrder | None]:
         """Pick, assign and lease, all in one transaction; None where the task is not pending."""
+        async with self._claiming:
+            self._generation = self._generation or generation
+            if generation != self._generation:
+                log.warning("a claim of a scheduler that has been replaced is refused")
+                return [None] * len(intents)
+            return await self._claim(intents)
+
+    async def _claim(self, intents: list[ClaimIntent]) -> list[WorkOrder | None]:
         requests = [
             ClaimRequest(i.task_id, i.agent, i.node, i.claim_id, self._settings.lease_ttl_s)
             for i in intents

@@ -60,7 +60,10 @@ class QueueActor:
         await self._rebuild()
 
     async def push_again(self) -> None:
-        """Tell the scheduler the whole window once more."""
+        """Tell the scheduler the whole window once more, read again if it is not the store's."""
+        if await handles.gateway().depth.remote(self._queue) != len(self._line):
+            await self._rebuild()
+            return
         self._told.clear()
         self._push(may_wait=False)
 

@@ -56,6 +56,8 @@ class SchedulerActor:
         self._changes = Changes()
         self._recovered = asyncio.Event()
         self._draining = False
+        #: Of this process: what an earlier scheduler has still under way is refused.
+        self._generation = new_id()
         self._tasks: TaskGroup
         self._fleet: Fleet
         self._main = run_for_life(self._run(), "scheduler")
@@ -172,7 +174,7 @@ class SchedulerActor:
 
     async def _recover(self) -> None:
         """Take over what the store says is there, then ask the queues for their windows."""
-        state: ClusterState = await handles.gateway().cluster_state.remote()
+        state: ClusterState = await handles.gateway().cluster_state.remote(self._generation)
         self._static_queues = frozenset(state.static_queues)
         self._nodes = await handles.live_nodes()
         for record in state.agents:
@@ -235,7 +237,9 @@ class SchedulerActor:
             if (member := members[claim.agent]) is not None
         ]
         try:
-            orders: list[WorkOrder | None] = await handles.gateway().claim.remote(intents)
+            orders: list[WorkOrder | None] = await handles.gateway().claim.remote(
+                self._generation, intents
+            )
         except handles.CallFailed as exc:  # the store could not take them: they are pending still
             log.warning("nothing could be claimed: %s", handles.first_line(exc))
             await anyio.sleep(CLAIM_RETRY_S)
@@ -273,13 +277,12 @@ class SchedulerActor:
                 except handles.ActorTrouble:
                     await anyio.sleep(0.2)
                 except handles.CallFailed as exc:
-                    # A fault of ours in the agent. Its death is what proves the attempt dead.
+                    # A fault of ours in the agent. Its death is what proves the attempt dead, and
+                    # the next call hears of that.
                     await self._fleet.give_up(member, str(exc))
-                    await self._prove_dead(order, "its agent failed and was ended")
-                    return
+                    await anyio.sleep(0.2)
         finally:
-            member.running.discard((order.task.id, order.epoch))
-            member.idle_since = self._clock.monotonic()
+            self._fleet.settle(member, (order.task.id, order.epoch))
             self._changed()
 
     async def _prove_dead(self, order: WorkOrder, evidence: str) -> None:

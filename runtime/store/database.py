@@ -16,6 +16,7 @@ import aiosqlite
 from dray.runtime.errors import DrayError, InsufficientStorage, StoreUnusable
 from dray.runtime.store.ballast import Ballast, is_full
 from dray.runtime.store.migrate import is_damage
+from dray.runtime.store.folders import sync_file
 from dray.runtime.store.session import Parameters, Session, Unit, drive
 
 T = TypeVar("T")
@@ -174,6 +175,15 @@ class Database:
             raise _explain(self._path, exc) from exc
         finally:
             self._free.put_nowait(reader)
+
+    async def sync(self) -> None:
+        """Return once everything that was committed survives a power cut.
+
+        Where ``synchronous`` is ``NORMAL`` a commit is in the log of writes but perhaps not on
+        the disk; what the log holds is as durable as the log.
+        """
+        log = self._path.with_name(f"{self._path.name}-wal")
+        await asyncio.to_thread(sync_file, log)
 
     async def rows(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """All rows of one query, read beside the writer."""

@@ -6,6 +6,18 @@ import os
 from pathlib import Path
 
 
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power cut, if it is there; blocks."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder survive a power cut; blocks."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

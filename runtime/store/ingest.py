@@ -220,6 +220,8 @@ class Ingest:
             for stream, said in end.receipt.items()
         }
         details = end_details(receipt, moved)
+        # Nobody sends again what a closed attempt put out, so it must be as durable as its end.
+        await self._results.sync()
 
         async def unit(connection: Session) -> Change:
             await attempts.set_receipt(connection, task_id, epoch, receipt)

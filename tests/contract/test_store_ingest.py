@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -413,3 +418,24 @@ async def test_a_crash_before_the_offsets_were_kept_doubles_nothing(world: World
     await world.ship(task_id, epoch, finish=finish_of(causes.exited(0), stdout=b"hello world"))
     (attempt,) = await world.store.attempts.list(task_id)
     assert attempt.receipt["stdout"].exact
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which file is synced")
+async def test_what_a_closed_attempt_put_out_is_on_the_disk_before_its_end_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id, epoch = await world.running()
+    await world.ship(task_id, epoch, Chunk("stdout", 0, b"hello"))
+    synced: list[tuple[str, State]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        with closing(sqlite3.connect(world.home.state_db)) as beside:
+            (state,) = beside.execute("SELECT state FROM tasks").fetchone()
+        synced.append((name, State(state)))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    await world.ship(task_id, epoch, finish=finish_of(causes.exited(0), stdout=b"hello"))
+    assert ("results.db-wal", State.RUNNING) in synced
