@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dray.runtime.errors import StoreUnusable
+from dray.runtime.folders import sync_folder
 
 _TASK_TOKEN = re.compile(r"dt_([0-9a-f]{32})\.(0|[1-9][0-9]{0,8})\.([0-9a-f]{64})")
 
@@ -77,6 +78,7 @@ def _create(path: Path, token: str) -> None:
             os.link(aside, path)
         except FileExistsError:
             return
+        sync_folder(path.parent)
     finally:
         aside.unlink()
 

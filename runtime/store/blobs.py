@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from dray.runtime.errors import InsufficientStorage, InvalidInput, NotFound, StoreUnusable
+from dray.runtime.folders import make_folder, sync_folder
 from dray.runtime.ids import new_id
 from dray.runtime.store.ballast import is_full
-from dray.runtime.store.folders import make_folder, sync_folder
 from dray.runtime.store.reserve import Reserve
 
 P = ParamSpec("P")

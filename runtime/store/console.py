@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dray.runtime.errors import NotFound
+from dray.runtime.folders import make_folder, sync_folder
 from dray.runtime.models import Gap
 from dray.runtime.paths import HomePaths
 from dray.runtime.store.contract import ConsolePage, ConsolePiece, RawConsole
 from dray.runtime.store.database import Database
-from dray.runtime.store.folders import make_folder, sync_folder
 from dray.runtime.store.session import Session
 
 #: Bytes of one piece at most, so that a page of pieces is bounded.

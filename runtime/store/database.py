@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar, cast
 import aiosqlite
 
 from dray.runtime.errors import DrayError, InsufficientStorage, StoreUnusable
+from dray.runtime.folders import sync_file
 from dray.runtime.store.ballast import Ballast, is_full
-from dray.runtime.store.folders import sync_file
 from dray.runtime.store.migrate import is_damage
 from dray.runtime.store.session import Parameters, Session, Unit, drive
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from dray.runtime.answers import BackupReport, RestoreReport
 from dray.runtime.clock import SystemClock
 from dray.runtime.errors import Conflict, NotFound, StoreUnusable
+from dray.runtime.folders import sync_folder, sync_tree
 from dray.runtime.ids import new_id
 from dray.runtime.machine import ProveDead
 from dray.runtime.paths import HomePaths
 from dray.runtime.store.backup import Backup, Moment
 from dray.runtime.store.backup_format import Manifest, unpack
 from dray.runtime.store.contract import By
-from dray.runtime.store.folders import sync_folder
 from dray.runtime.store.holding import Holding
 from dray.runtime.store.integrity import check_store
 from dray.runtime.store.migrate import migrate, migrations
@@ -100,6 +100,7 @@ def restore(source: Path, home: HomePaths, *, force: bool = False) -> RestoreRep
             when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest.made_at))
             n_closed = asyncio.run(_close_attempts(new, f"restored from a backup of {when}"))
             report = _report(source, manifest, new)
+            sync_tree(aside)
             kept = _exchange(home, aside)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -177,6 +178,7 @@ def _exchange(home: HomePaths, new: Path) -> Path | None:
         for name in _REPLACED:
             if (home.root / name).exists():
                 (home.root / name).rename(kept / name)
+        sync_folder(kept)
         for name in reversed(_REPLACED):  # the databases last
             if (marker / name).exists():
                 (marker / name).rename(home.root / name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dray.runtime.errors import InvalidInput, StoreUnusable
+from dray.runtime.folders import sync_folder
 from dray.runtime.paths import HomePaths
 from dray.sdk.cli import words
 from dray.sdk.cli.output import Facts
@@ -44,6 +45,7 @@ def create(
     try:
         _write(session, part)
         part.rename(target)
+        sync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
     n_bytes = target.stat().st_size

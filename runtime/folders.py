@@ -27,6 +27,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(top: Path) -> None:
+    """Make the names in a folder and in all folders below it survive a power cut; blocks."""
+    for folder, _, _ in os.walk(top):
+        sync_folder(Path(folder))
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, so that all of them survive a power cut; blocks."""
     missing: list[Path] = []
