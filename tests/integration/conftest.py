@@ -27,11 +27,14 @@ from tests.waiting import wait_until
 PATIENCE_S = 60.0
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker has the cluster that tests share, the same or another one those of their own."""
     for item in items:
-        if "integration" in item.path.parts:
+        if isinstance(item, pytest.Function) and "integration" in item.path.parts:
+            shared = "cluster" in item.fixturenames
             item.add_marker(pytest.mark.cluster)
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+            item.add_marker(pytest.mark.xdist_group("cluster" if shared else "own-cluster"))
 
 
 @dataclass(frozen=True)
