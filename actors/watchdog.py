@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 
@@ -37,7 +38,8 @@ class Watchdog:
     ) -> None:
         self._name, self._find = name, find
         self._hang_s = max(lease_ttl_s * HANG_SHARE, SHORTEST_HANG_S)
-        self._pid = 0
+        #: The process that last answered, and a descriptor of it: pids are used again.
+        self._pid, self._process = 0, -1
 
     async def watch(self) -> None:
         """Watch until cancelled."""
@@ -49,7 +51,7 @@ class Watchdog:
         """Ask once; a process that does not answer in time is ended."""
         actor = self._find()
         if actor is None:
-            self._pid = 0
+            self._forget()
             return
         try:
             with anyio.fail_after(self._hang_s):
@@ -59,14 +61,26 @@ class Watchdog:
         except (handles.CallFailed, *handles.ActorTrouble) as exc:
             log.info("%s: %s", self._name, handles.first_line(exc))
         else:
-            self._pid = health.pid
+            self._remember(health.pid)
+
+    def _remember(self, pid: int) -> None:
+        if pid == self._pid:
+            return
+        self._forget()
+        try:
+            self._pid, self._process = pid, os.pidfd_open(pid)
+        except (OSError, AttributeError) as exc:  # Linux before 5.3, or a Python built there
+            log.info("%s (pid %d) cannot be watched: %s", self._name, pid, exc)
+
+    def _forget(self) -> None:
+        if self._process >= 0:
+            os.close(self._process)
+        self._pid, self._process = 0, -1
 
     def _end(self) -> None:
-        pid, self._pid = self._pid, 0
-        if not pid:
+        if self._process < 0:
             return
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # it has ended and is being started again
-        log.error("%s (pid %d) hung for %g s and was ended", self._name, pid, self._hang_s)
+        with suppress(ProcessLookupError):  # it has ended and is being started again
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            log.error("%s (pid %d) hung for %g s: ended", self._name, self._pid, self._hang_s)
+        self._forget()
