@@ -110,6 +110,24 @@ async def test_time_the_server_was_down_counts_against_nobody(world: World) -> N
     assert attempt.lease_expires_at == world.clock.now() + TTL_S
 
 
+@pytest.mark.parametrize(("first_s", "second_s"), [(5.0, 30.0), (30.0, 5.0)])
+async def test_leases_go_by_the_length_of_the_open_attempt(
+    world: World, first_s: float, second_s: float
+) -> None:
+    task_id, _ = await world.running()
+    await world.store.attempts.renew(task_id, 1, first_s)
+    await world.store.tasks.apply(task_id, ProveDead(1, "gone"), BY)
+    await world.claim(task_id)
+    await world.store.attempts.renew(task_id, 2, second_s)
+    world.clock.pass_s(3600)
+    for renew in (world.store.attempts.extend_all(), world.store.attempts.renew(task_id, 2)):
+        await renew
+        (attempt,) = await world.store.attempts.open()
+        assert attempt.epoch == 2
+        assert attempt.lease_expires_at == world.clock.now() + second_s
+        world.clock.pass_s(1)
+
+
 async def test_only_running_tasks_are_open_attempts(world: World) -> None:
     for state in State:
         await world.in_state(state)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from dray.runtime.machine import Reset
 from dray.runtime.ordering import sort_key
 from dray.runtime.paths import HomePaths
 from dray.runtime.states import State
-from dray.runtime.store import Store, TaskQuery
+from dray.runtime.store import Store, TaskQuery, database
 from dray.runtime.store.database import Database
 from dray.runtime.store.migrate import Migration, migrate, migrations
 from dray.runtime.store.session import Session
@@ -150,6 +151,56 @@ async def test_when_the_commit_fails_everybody_hears_of_it(db: Database) -> None
     assert await values(db) == []
     await insert(db, 4)
     assert await values(db) == [4], "the writer goes on"
+
+
+async def test_a_commit_that_fails_is_acknowledged_to_nobody(tmp_path: Path) -> None:
+    late = "CREATE TABLE u (x INTEGER REFERENCES t (x) DEFERRABLE INITIALLY DEFERRED);"
+    migrate(tmp_path / "t.db", [STEP, Migration(2, "0002_u.sql", late)], tmp_path / "snapshots")
+    db = await Database.open(tmp_path / "t.db", synchronous="FULL")
+
+    async def orphan(session: Session) -> str:
+        await session.execute("INSERT INTO u VALUES (404)")  # found out by the commit alone
+        return "done"
+
+    try:
+        with pytest.raises(StoreUnusable, match="FOREIGN KEY"):
+            await db.write(orphan)
+        await insert(db, 1)
+        assert await values(db) == [1], "the writer goes on"
+    finally:
+        await db.close()
+
+
+async def test_what_was_undone_is_told_to_nobody(db: Database) -> None:
+    heard: list[object] = []
+    db.subscribe(heard.append)
+
+    async def announce_and_fail(session: Session) -> None:
+        await session.execute("INSERT INTO t VALUES (1)")
+        database.announce("a row")
+        raise InvalidInput("no")
+
+    with pytest.raises(InvalidInput):
+        await db.write(announce_and_fail)
+    assert heard == []
+
+
+async def test_nobody_writes_between_what_a_unit_reads_and_what_it_writes(
+    db: Database, tmp_path: Path
+) -> None:
+    refusals: list[str] = []
+
+    async def unit(session: Session) -> None:
+        assert await database.rows(session, "SELECT x FROM t") == []
+        with closing(sqlite3.connect(tmp_path / "t.db", timeout=0)) as other:
+            try:
+                other.execute("INSERT INTO t VALUES (1)")
+                other.commit()
+            except sqlite3.OperationalError as exc:
+                refusals.append(str(exc))
+
+    await db.write(unit)
+    assert refusals == ["database is locked"]
 
 
 async def test_readers_cannot_write(db: Database) -> None:

@@ -336,6 +336,16 @@ async def test_a_receipt_that_does_not_fit_is_kept_and_audited(
     assert end.details["inexact"]["stdout"]["stored_bytes"] == 7
 
 
+async def test_records_that_are_fewer_than_were_written_are_not_called_exact(world: World) -> None:
+    task_id, epoch = await world.running()
+    written = scalar(1) + scalar(2)
+    await world.ship(task_id, epoch, Chunk("records", 0, scalar(1)))
+    await world.ship(task_id, epoch, finish=finish_of(causes.exited(0), records=written))
+    (attempt,) = await world.store.attempts.list(task_id)
+    receipt = attempt.receipt["records"]
+    assert (receipt.stored_bytes, receipt.exact) == (len(scalar(1)), False)
+
+
 async def test_a_record_cut_off_by_the_end_is_said_in_the_audit(world: World) -> None:
     task_id, epoch = await world.running()
     await world.ship(
@@ -383,6 +393,13 @@ async def test_an_old_attempt_can_write_nothing(world: World) -> None:
     assert (await world.store.console.pieces(task_id)).pieces == []
     assert (await world.store.tasks.get(task_id)).comment == ""
     assert not world.home.console_stream(task_id, 1, "stdout").exists()
+
+
+async def test_an_attempt_that_is_over_hears_so_whatever_its_frame_lacks(world: World) -> None:
+    """Told of the gap it would send from there, and for ever."""
+    task_id = await world.ended(causes.exited(1))
+    with pytest.raises(StaleEpoch):
+        await world.ship(task_id, 1, Chunk("stdout", 99, b"late"))
 
 
 async def test_a_frame_for_a_task_that_is_gone_says_so(world: World) -> None:

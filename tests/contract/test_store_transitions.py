@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dray.runtime import causes
@@ -13,6 +15,7 @@ from dray.runtime.machine import (
     Dequeue,
     Enqueue,
     Finish,
+    Head,
     LoseContact,
     ProveDead,
     Publish,
@@ -21,7 +24,8 @@ from dray.runtime.machine import (
 )
 from dray.runtime.models import OnLost, Policy
 from dray.runtime.states import TRANSITIONS, Event, Phase, State
-from dray.runtime.store import By, Change, ClaimRequest
+from dray.runtime.store import By, Change, ClaimRequest, rows
+from dray.runtime.store.session import Session
 from tests.contract.conftest import BY, TTL_S, World
 
 ILLEGAL = {
@@ -155,6 +159,39 @@ async def test_the_end_of_an_older_attempt_is_refused(world: World) -> None:
     await world.claim(task_id)
     with pytest.raises(StaleEpoch):
         await world.store.tasks.apply(task_id, Finish(1, causes.exited(0)), BY)
+
+
+async def test_each_attempt_keeps_its_own_end(world: World) -> None:
+    task_id, _ = await world.running()
+    await world.store.tasks.apply(task_id, ProveDead(1, "node gone"), BY)
+    lost_at = world.clock.now()
+    world.clock.pass_s(60)
+    await world.claim(task_id)
+    await world.store.tasks.apply(task_id, Finish(2, causes.exited(0)), BY)
+    first, second = await world.store.attempts.list(task_id)
+    assert (first.cause, first.ended_at) == (causes.worker_lost("node gone"), lost_at)
+    assert (second.cause, second.ended_at) == (causes.exited(0), world.clock.now())
+
+
+@pytest.mark.parametrize("outdated", ["epoch", "state"])
+async def test_a_step_from_a_head_that_is_no_longer_true_is_not_written(
+    world: World, outdated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was read, state and epoch are compared where they are written."""
+    task_id, _ = await world.running()
+    before, read_head = await world.head(task_id), rows.read_head
+
+    async def read_too_early(session: Session, task_id: str) -> Head:
+        head = await read_head(session, task_id)
+        if outdated == "epoch":
+            return replace(head, epoch=head.epoch - 1)
+        return Head(task_id, State.PENDING, epoch=head.epoch, queue=head.queue)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "read_head", read_too_early)
+        with pytest.raises(StaleEpoch):
+            await world.store.tasks.apply(task_id, RequestStop(causes.aborted("user")), BY)
+    assert await world.head(task_id) == before
 
 
 async def test_a_stop_asked_for_is_seen_by_who_watches_attempts(world: World) -> None:

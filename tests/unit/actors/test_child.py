@@ -138,6 +138,49 @@ async def test_a_task_that_waits_for_its_server_has_no_fence(agent: Agent) -> No
     assert (end.status.exit_code, end.fenced) == (0, False)
 
 
+ONCE = pytest.mark.parametrize("agent", [False], indirect=True, ids=["no cgroups"])
+
+
+@ONCE
+async def test_no_process_starts_under_a_lease_that_has_run_out(agent: Agent) -> None:
+    agent.shipper.last_confirmed -= agent.lease_ttl_s
+    with pytest.raises(OSError, match="fence has fallen"):
+        await agent.run("print('started', flush=True)")
+    assert agent.console() == ""
+
+
+@dataclass
+class HeardShipper(SilentShipper):
+    """The server answers as soon as the process has started, shortly before its fence falls."""
+
+    last_confirmed: float = field(default_factory=lambda: time.monotonic() - 22.5)
+
+    def mark_executing(self) -> None:
+        self.last_confirmed = time.monotonic()
+
+
+@ONCE
+async def test_renewals_keep_the_fence_from_falling(agent: Agent) -> None:
+    agent.shipper = HeardShipper()
+    end = await agent.run("import time; time.sleep(1.6)")  # born with a fence in 1.5 s
+    assert (end.status.exit_code, end.fenced) == (0, False)
+
+
+@ONCE
+async def test_no_process_outlives_a_watch_that_fails(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        await asyncio.to_thread(wait_until, agent.console)
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(ChildRun, "_limit_time", fail)
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  (a group; the class is of 3.11)
+        await agent.run("import os; print(os.getpid(), flush=True)" + WAITS)
+    assert "a bug of ours" in repr(caught.value)
+    assert not is_alive(int(agent.console()))
+
+
 async def test_output_that_cannot_be_kept_ends_it_without_a_last_word(agent: Agent) -> None:
     code = "import os; os.symlink('/dev/full', os.environ['DRAY_SPOOL'] + '/stdout.log')\n"
     end = await agent.run(code + "print('lost', flush=True)" + WAITS)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dray.runtime.paths import HomePaths
+from tests.disk import Disk
 from tests.unit.cli.conftest import TOKEN, Answer, Cli, Server
 
 
@@ -56,6 +57,17 @@ def test_a_backup_of_a_running_server_is_tried_and_restored(
         "kept"
     ]
     assert Path(kept).is_dir()
+
+
+def test_a_backup_by_the_server_is_on_the_disk_when_it_is_done(
+    cli: Cli, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.draft()
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    disk = Disk(folder, monkeypatch)
+    done(cli("backup", "create", str(folder / "backup.tar"), "--json"))
+    assert disk.has(folder / "backup.tar")
 
 
 def test_a_store_that_is_served_here_is_backed_up_by_its_server(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -149,6 +150,43 @@ def test_an_attempt_that_is_over_changes_nothing(sequence: list[Command], comman
     if epoch is not None and epoch != head.epoch:
         with pytest.raises(StaleEpoch):
             step(head, command)
+
+
+#: What speaks for an attempt.
+OF_AN_ATTEMPT: dict[str, Callable[[int], Command]] = {
+    "BeginExecuting": BeginExecuting,
+    "Renew": lambda epoch: Renew(epoch, 60.0),
+    "Finish": lambda epoch: Finish(epoch, causes.exited(3)),
+    "LoseContact": LoseContact,
+    "ProveDead": lambda epoch: ProveDead(epoch, "gone"),
+    "HandOver": lambda epoch: HandOver(epoch, "gpu"),
+}
+
+
+@pytest.mark.parametrize("name", OF_AN_ATTEMPT)
+def test_a_command_for_another_attempt_is_refused(name: str) -> None:
+    second = step(step(EXECUTING, ProveDead(1, "gone")), Claim("agent-2", "claim-2", 30.0))
+    for epoch in (0, 1, 3):
+        with pytest.raises(StaleEpoch):
+            step(second, OF_AN_ATTEMPT[name](epoch))
+
+
+@pytest.mark.parametrize("name", OF_AN_ATTEMPT)
+def test_a_command_for_an_attempt_that_has_ended_is_refused(name: str) -> None:
+    waits = step(EXECUTING, ProveDead(1, "gone"))
+    ended = step(EXECUTING, Finish(1, causes.exited(0)))
+    waits_again = step(step(waits, Claim("agent-2", "claim-2", 30.0)), ProveDead(2, "gone"))
+    for head in (ended, waits_again) if name == "HandOver" else (ended, waits, waits_again):
+        with pytest.raises(StaleEpoch):
+            step(head, OF_AN_ATTEMPT[name](1))
+
+
+def test_an_end_is_answered_again_to_its_own_attempt_only() -> None:
+    second = step(step(EXECUTING, ProveDead(1, "gone")), Claim("agent-2", "claim-2", 30.0))
+    failed = step(second, Finish(2, causes.exited(1)))
+    assert step(failed, Finish(2, causes.exited(1))) is failed
+    with pytest.raises(StaleEpoch):
+        step(failed, Finish(1, causes.exited(1)))
 
 
 def test_a_claim_begins_to_prepare_and_a_local_start_executes_at_once() -> None:

@@ -48,6 +48,20 @@ def test_without_a_warm_agent_one_is_started_where_there_is_room() -> None:
     assert policy.plan(view) == [StartAgent(ONE, "n2", "elastic", "t")]
 
 
+def test_a_drained_agent_gets_nothing_and_says_why() -> None:
+    free = agent("a", drained="its disk is full")
+    view = View(0, heads=(entry("t"),), agents=(free,), nodes=(node(CPU=1.0),))
+    (decision,) = policy.plan(view)
+    assert isinstance(decision, Wait)
+    assert "agent a is drained: its disk is full" in decision.reason
+
+
+def test_a_drained_agent_that_is_starting_is_not_waited_for() -> None:
+    starting = agent("a", ready=False, drained="by ann")
+    view = View(0, heads=(entry("t"),), agents=(starting,), nodes=(node(CPU=2.0),))
+    assert policy.plan(view) == [StartAgent(ONE, "n1", "elastic", "t")]
+
+
 def test_an_agent_that_is_starting_is_waited_for_instead_of_starting_another() -> None:
     view = View(0, heads=(entry("t"),), agents=(agent("a", ready=False),), nodes=(node(),))
     assert policy.plan(view) == [Wait("t", "agent a is starting")]

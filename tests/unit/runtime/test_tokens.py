@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from dray.runtime import tokens
 from dray.runtime.errors import StoreUnusable
 from dray.runtime.tokens import TaskScope, mint_task_token, verify
+from tests.disk import Disk
 
 TASK = "ab" * 16
 
@@ -56,6 +58,20 @@ def test_a_token_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> Non
     assert len(token) >= 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in path.parent.iterdir()] == ["token"]
+
+
+def test_a_token_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, link = Disk(tmp_path, monkeypatch), os.link
+
+    def look_and_link(aside: Path, path: Path) -> None:
+        assert disk.has_bytes(aside), "an empty file under this name would be refused for ever"
+        link(aside, path)
+
+    monkeypatch.setattr(os, "link", look_and_link)
+    tokens.read_or_create(tmp_path / "token")
+    assert disk.has(tmp_path / "token")
 
 
 def test_those_who_make_it_at_once_get_the_same(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Sink:
     """Implements ``FrameSender``. Calls come from many threads; ``changed`` guards all.
 
     Attributes:
+        n_calls: frames and renewals that came as far as the gate.
         before: raised by the next requests, first first, before they do anything.
         after: raised by the next frames once they were accepted: a lost reply.
         gate: requests wait here; set means open. ``upload_gate`` is that of blobs.
@@ -39,6 +40,7 @@ class Sink:
     blobs: dict[str, bytes] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     renewals: list[float] = field(default_factory=list)
+    n_calls: int = 0
     finish: dict[str, Any] | None = None
     stop: Cause | None = None
     before: list[DrayError] = field(default_factory=list)
@@ -53,7 +55,7 @@ class Sink:
         self.upload_gate.set()
 
     def send_frame(self, _task_id: str, epoch: int, frame: Frame) -> FrameReply:
-        assert self.gate.wait(PATIENCE_S)
+        self._pass_the_gate()
         frame = decode_frame(encode_frame(frame))
         with self.changed:
             try:
@@ -66,7 +68,7 @@ class Sink:
                 self.changed.notify_all()
 
     def renew(self, _task_id: str, epoch: int, *, wait_s: float = 0.0) -> FrameReply:
-        assert self.gate.wait(PATIENCE_S)
+        self._pass_the_gate()
         with self.changed:
             self.renewals.append(wait_s)
             self.changed.notify_all()
@@ -102,6 +104,12 @@ class Sink:
         """Wait in a thread until ``holds``; ``asyncio.to_thread`` it from a coroutine."""
         with self.changed:
             assert self.changed.wait_for(holds, PATIENCE_S), (self.data, self.log, self.renewals)
+
+    def _pass_the_gate(self) -> None:
+        with self.changed:
+            self.n_calls += 1
+            self.changed.notify_all()
+        assert self.gate.wait(PATIENCE_S)
 
     def _check(self, epoch: int, frame: Frame | None) -> None:
         if self.before:

@@ -237,14 +237,45 @@ async def test_the_lease_counts_from_when_the_answered_request_was_sent(
         clock.time = 1010.0
         sink.gate.clear()
         ship.mark_executing()
-        await asyncio.to_thread(wait_until, _is_calling, timeout_s=PATIENCE_S)
+        await until(sink, lambda: sink.n_calls)
+        clock.time = 1020.0
+        answered = asyncio.create_task(ship.until_confirmed())
+        await asyncio.sleep(0)
+        sink.gate.set()
+        await asyncio.wait_for(answered, PATIENCE_S)
+        assert ship.last_confirmed == 1010.0
+    assert ship.lease_ttl_s == 30.0
+
+
+async def test_the_lease_counts_from_when_an_answered_renewal_was_sent(
+    spool: SpoolPaths, sink: Sink
+) -> None:
+    clock = FakeClock()
+    sink.gate.clear()
+    async with shipper(spool, sink, replace(QUIET, renew_after_s=0.0), clock=clock) as ship:
+        answered = asyncio.create_task(ship.until_confirmed())
+        await until(sink, lambda: sink.n_calls)
         clock.time = 1020.0
         sink.gate.set()
-        await until(sink, lambda: sink.frames)
-        await ship.finish(DONE, PATIENCE_S)
-    assert ship.last_confirmed is not None
-    assert 1010.0 <= ship.last_confirmed <= 1020.0
-    assert ship.lease_ttl_s == 30.0
+        await asyncio.wait_for(answered, PATIENCE_S)
+        assert ship.last_confirmed == 1000.0
+
+
+async def test_an_answer_that_was_long_on_its_way_sets_nothing_back(
+    spool: SpoolPaths, sink: Sink
+) -> None:
+    clock, heard = FakeClock(), asyncio.Event()
+    pace = replace(QUIET, renew_after_s=0.0, renew_wait_s=PATIENCE_S, begin_gather_s=0.0)
+    told = {"clock": clock, "on_stop": lambda _: heard.set()}
+    async with shipper(spool, sink, pace, **told) as ship:
+        await until(sink, lambda: len(sink.renewals) == 2)  # which waits at the server
+        clock.time = 1010.0
+        ship.mark_executing()
+        await asyncio.wait_for(ship.until_confirmed(), PATIENCE_S)
+        assert ship.last_confirmed == 1010.0
+        sink.ask_to_stop(causes.aborted("user"))
+        await asyncio.wait_for(heard.wait(), PATIENCE_S)
+        assert ship.last_confirmed == 1010.0
 
 
 async def test_a_failed_request_confirms_nothing(spool: SpoolPaths, sink: Sink) -> None:

@@ -10,10 +10,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from dray.selftest import script, sidelog
 from dray.selftest.judge_outputs import written
 from dray.selftest.liveness import Liveness
 from dray.selftest.plans import Plan
+from tests.disk import Disk
 from tests.waiting import wait_until
 
 TASK = "a" * 32
@@ -38,6 +41,14 @@ def test_it_writes_what_the_judge_expects(tmp_path: Path) -> None:
     assert [fact.what for fact in facts] == ["start", *["wrote"] * script.N_GOES, "end"]
     assert facts[-2].details["stdout"] == len(stdout)
     assert {(fact.key, fact.pid) for fact in facts} == {((TASK, 1), process.pid)}
+
+
+def test_a_fact_is_on_the_disk_before_the_task_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, disk = script.SideLog(str(tmp_path / "log"), TASK, 1), Disk(tmp_path, monkeypatch)
+    log.write("start")
+    assert disk.has_bytes(tmp_path / "log")
 
 
 def test_it_fails_as_often_as_it_is_told(tmp_path: Path) -> None:
