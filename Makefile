@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench chaos up down clean
+.PHONY: help install demo test lint format bench chaos mutants up down clean
 
 help:            ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -39,6 +39,9 @@ bench: install   ## Measure the budgets of docs/performance.md  [ONLY="name ..."
 FOR ?= 5m
 chaos: install   ## Break a private cluster and judge the promises  [FOR=5m] [SEED=n]
 	@$(BIN)/dray selftest --chaos $(FOR) $(if $(SEED),--seed $(SEED))
+
+mutants: install  ## Take protections away one at a time: some test must fail  [ONLY="name ..."]
+	@$(BIN)/python -m tests.mutants $(ONLY)
 
 up: install      ## Start the local cluster
 	@$(BIN)/dray up

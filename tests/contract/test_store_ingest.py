@@ -68,6 +68,14 @@ async def test_bytes_that_come_again_are_skipped(world: World) -> None:
     assert metric.n_points == 1
 
 
+async def test_bytes_that_come_again_in_pieces_are_skipped(world: World) -> None:
+    task_id, epoch = await world.running()
+    await world.ship(task_id, epoch, Chunk("stdout", 0, b"abcdef"))
+    again = (Chunk("stdout", 0, b"ab"), Chunk("stdout", 2, b"cdefgh"))
+    assert (await world.ship(task_id, epoch, *again)).offsets["stdout"] == 8
+    assert await stored(world, task_id) == b"abcdefgh"
+
+
 async def test_a_gap_is_refused_as_a_whole_with_the_offsets_to_go_on_from(world: World) -> None:
     task_id, epoch = await world.running()
     await world.ship(task_id, epoch, Chunk("stdout", 0, b"abc"))

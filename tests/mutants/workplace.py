@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -75,31 +76,35 @@ class Workplace:
         found = self._python("-c", "import dray.runtime as r; print(r.__file__)").strip()
         if not found.startswith(str(self._tree)):
             raise RuntimeError(f"tests would run {found}, which is not in the copy {self._tree}")
+        self._oven = subprocess.Popen(
+            [sys.executable, "-m", "tests.mutants.oven"],
+            cwd=self._tree,
+            env=self._environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def close(self) -> None:
         """Delete the copy."""
+        self._oven.communicate()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def run(self, tests: Iterable[str], *, all_of_them: bool = False) -> Outcome:
         """Run tests in the copy as it is, up to the first failure or all of them."""
         began = time.monotonic()
-        options = ["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider"]
+        options = ["-q", "--no-header", "--tb=short", "--assert=plain", "-p", "no:cacheprovider"]
         options += ["-p", "no:randomly", "--hypothesis-seed=0", f"--timeout={TEST_TIMEOUT_S}"]
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *([] if all_of_them else ["-x"]), *tests],
-            cwd=self._tree,
-            env=self._environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        failed = _FAILED.search(done.stdout)
+        output = self.root / "output"
+        arguments = [*options, *([] if all_of_them else ["-x"]), *tests]
+        status = self._bake(json.dumps([str(output), *arguments]))
+        printed = output.read_text("utf-8", "replace")
+        failed = _FAILED.search(printed)
         return Outcome(
-            _VERDICTS.get(done.returncode, Verdict.ERROR),
+            _VERDICTS.get(status, Verdict.ERROR),
             failed.group(1) if failed else "",
             time.monotonic() - began,
-            done.stdout,
+            printed,
         )
 
     def judge(self, mutant: Mutant) -> Outcome:
@@ -109,6 +114,13 @@ class Workplace:
             return self.run(mutant.tests)
         finally:
             (self._tree / mutant.file).write_text(source, "utf-8")
+
+    def _bake(self, order: str) -> int:
+        assert self._oven.stdin is not None
+        assert self._oven.stdout is not None
+        self._oven.stdin.write(f"{order}\n")
+        self._oven.stdin.flush()
+        return int(self._oven.stdout.readline())
 
     def _python(self, *args: str) -> str:
         done = subprocess.run(

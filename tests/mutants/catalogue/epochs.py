@@ -229,15 +229,6 @@ _OF_STORE = (
         (f"{_ATTEMPT_TESTS}::test_a_claim_that_comes_again_after_its_attempt_opens_no_other",),
     ),
     Mutant(
-        "lease-of-the-open-attempt",
-        "After an outage a lease is made as long as that of an older attempt.",
-        "invariant 3",
-        _ATTEMPTS,
-        "WHERE a.task_id = tasks.id AND a.epoch = tasks.epoch AND tasks.state = 'running'",
-        "WHERE a.task_id = tasks.id AND tasks.state = 'running'",
-        (f"{_ATTEMPT_TESTS}::test_leases_go_by_the_length_of_the_open_attempt",),
-    ),
-    Mutant(
         "unreachable-since",
         "A restart of the server makes an unreachable attempt look as if it had just been heard.",
         "invariant 3",

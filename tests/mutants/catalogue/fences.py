@@ -200,7 +200,7 @@ _OF_KEEPER = (
         _ONE_PROCESS,
         _KEEPER,
         "                self.kill_now()\n\n    def hear",
-        "                self.is_stuck = True\n\n    def hear",
+        "\n    def hear",
         (f"{_DEATHS}::test_killing_the_agent_ends_a_child_that_is_stopped",),
     ),
     Mutant(

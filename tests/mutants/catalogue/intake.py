@@ -46,12 +46,12 @@ MUTANTS = (
     ),
     Mutant(
         "repeated-chunk-skipped",
-        "A chunk that was taken before moves its stream back.",
+        "Of a frame that comes again what follows its first chunk is taken twice.",
         _CONSOLE,
         _INCOMING,
         "        if chunk.end <= expected:\n            continue\n",
         "",
-        (f"{_TESTS}::test_bytes_that_come_again_are_skipped",),
+        (f"{_TESTS}::test_bytes_that_come_again_in_pieces_are_skipped",),
     ),
     Mutant(
         "overlap-cut-off",

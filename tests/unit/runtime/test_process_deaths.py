@@ -52,7 +52,7 @@ async def main():
 asyncio.run(main())
 """
 #: Holds copies of every socket of the agent.
-HAS_A_FORK = 'if os.fork() == 0: os.write(1, b"%d\\n" % os.getpid())'
+HAS_A_FORK = 'if os.fork() == 0: os.write(1, b"%d\\n" % os.getpid()); time.sleep(1000)'
 #: What hangs for good and still has to be ended in time.
 FENCED = "import time; child.fence(time.monotonic() + 0.5)"
 
