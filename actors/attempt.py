@@ -16,6 +16,7 @@ from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
 from dray.runtime import causes
 from dray.runtime.causes import Cause
+from dray.runtime.clock import monotonic_origin
 from dray.runtime.errors import DrayError, NotFound, ServerUnreachable, StaleEpoch
 from dray.runtime.lease import LeaseTerms, may_start
 from dray.runtime.records import PREPARE
@@ -25,6 +26,8 @@ from dray.sdk.shipping import Pace, Shipper
 
 #: After this long without an answer to its end, an attempt says so in the agent's log.
 FINISH_TIMEOUT_S = 60.0
+#: Before the first renewal of a lease that is known to be fresh; shorter tasks need none.
+RENEW_AFTER_S = 0.5
 
 log = logging.getLogger("dray.agent")
 
@@ -80,6 +83,7 @@ class AttemptRun:
         order = self._order
         self._spool.open(order, agent=self._shop.agent, node=self._shop.node_name)
         with self._spool, Client(order.url, order.token, retries=0) as client:
+            confirmed_at = order.confirmed_at(monotonic_origin())
             self._shipper = Shipper(
                 self._spool.paths,
                 order.task.id,
@@ -87,11 +91,12 @@ class AttemptRun:
                 client,
                 pace=Pace(
                     lease_ttl_s=order.lease_ttl_s,
-                    renew_after_s=0.0,
+                    renew_after_s=0.0 if confirmed_at is None else RENEW_AFTER_S,
                     renew_wait_s=self._shop.settings.heartbeat_s,
                 ),
                 on_stop=self.stop,
                 on_refused=self._give_up,
+                confirmed_at=confirmed_at,
             )
             self._spool.on_append = self._notify
             async with self._shipper:

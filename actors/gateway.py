@@ -28,7 +28,7 @@ from dray.api.app import create_app
 from dray.api.hub import Hub
 from dray.runtime import tokens
 from dray.runtime.answers import Component
-from dray.runtime.clock import SteadyClock
+from dray.runtime.clock import SteadyClock, monotonic_origin
 from dray.runtime.config import Settings
 from dray.runtime.models import AgentRecord, Queue, QueueEntry
 from dray.runtime.ordering import Key
@@ -143,6 +143,7 @@ class GatewayActor:
             return await self._claim(intents)
 
     async def _claim(self, intents: list[ClaimIntent]) -> list[WorkOrder | None]:
+        claimed_at = self._clock.monotonic()
         requests = [
             ClaimRequest(i.task_id, i.agent, i.node, i.claim_id, self._settings.lease_ttl_s)
             for i in intents
@@ -156,6 +157,8 @@ class GatewayActor:
                 token=tokens.mint_task_token(self._token, a.task.id, a.epoch),
                 url=self._url,
                 lease_ttl_s=a.lease_ttl_s,
+                claimed_at=claimed_at,
+                clock=monotonic_origin(),
             )
             if a is not None
             else None

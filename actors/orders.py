@@ -15,6 +15,9 @@ class WorkOrder:
         token: scoped to this task; the agent and the child use nothing stronger.
         url: of the gateway, as agents reach it.
         lease_ttl_s: length of the lease the claim took.
+        claimed_at: ``time.monotonic()`` where the claim was made, before it was; None in an order
+            that is given again.
+        clock: what that counts from, see ``clock.monotonic_origin``.
     """
 
     task: Task
@@ -23,6 +26,15 @@ class WorkOrder:
     token: str
     url: str
     lease_ttl_s: float
+    claimed_at: float | None = None
+    clock: str = ""
+
+    def confirmed_at(self, clock: str) -> float | None:
+        """When the server last confirmed the lease, for a holder with this clock.
+
+        None where the clocks cannot be compared: it has to ask.
+        """
+        return self.claimed_at if clock and clock == self.clock else None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import Protocol
 
 
@@ -28,6 +30,19 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
+
+
+def monotonic_origin() -> str:
+    """Names what ``time.monotonic()`` counts from; empty where that cannot be told.
+
+    Processes for which it is the same, and not empty, may compare their readings: those of one
+    boot of one machine, unless a container has a clock of its own.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/time')}"
+    except OSError:  # not Linux, or before 5.6
+        return ""
 
 
 class SteadyClock:

@@ -72,6 +72,7 @@ class Shipper:
         on_stop: called once, when somebody has asked for the attempt to end.
         on_refused: called once, when the server will take nothing more of this attempt: another
             one is current (``StaleEpoch``), the task was deleted, the token is not good.
+        confirmed_at: monotonic time at which the server is known to have given the lease.
 
     Attributes:
         last_confirmed: monotonic time at which the last request was *sent* that the server
@@ -91,6 +92,7 @@ class Shipper:
         clock: Clock | None = None,
         on_stop: Callable[[Cause], None] | None = None,
         on_refused: Callable[[DrayError], None] | None = None,
+        confirmed_at: float | None = None,
     ) -> None:
         self._task_id, self._epoch, self._sender = task_id, epoch, sender
         self._pace, self._clock = pace or Pace(), clock or SystemClock()
@@ -98,7 +100,7 @@ class Shipper:
         self._parcels = ParcelService(
             spool, task_id, epoch, sender, frame_bytes=self._pace.frame_bytes
         )
-        self.last_confirmed: float | None = None
+        self.last_confirmed = confirmed_at
         #: Set once by each answer, for whoever waits for the next one.
         self._confirmed = asyncio.Event()
         self.lease_ttl_s = self._pace.lease_ttl_s
