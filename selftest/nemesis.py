@@ -16,7 +16,7 @@ from dray.selftest.processes import Found
 from dray.selftest.proxy import Proxy, Trouble
 
 #: Between two faults, on average.
-PAUSE_S = 0.6
+PAUSE_S = 0.4
 #: While nothing runs, because all is being started again, only so many are dealt: a fault says
 #: most where work is under way, and a slow machine would never get to any.
 IDLE_SHARE = 0.25
@@ -37,7 +37,7 @@ class Card:
     target: str
 
 
-#: Every fault there is. All that can be are dealt, kills twice, before a new deck begins.
+#: Every fault there is. All that can be are dealt, kills three times, before a new deck begins.
 DECK = (
     *(Card("kill", kind) for kind in processes.KINDS),
     *(Card("stop", kind) for kind in processes.KINDS),
@@ -130,7 +130,7 @@ class Nemesis:
         if not is_at_work and self._rng.random() > IDLE_SHARE:
             return
         kills = [card for card in DECK if card.action == "kill"]
-        fresh = [card for card in (*DECK, *kills) if card not in self._deck]
+        fresh = [card for card in (*DECK, *kills, *kills) if card not in self._deck]
         self._rng.shuffle(fresh)
         for card in [*self._deck, *fresh]:
             if self._play(card, found):
