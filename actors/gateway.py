@@ -30,7 +30,7 @@ from dray.runtime import tokens
 from dray.runtime.answers import Component
 from dray.runtime.clock import SteadyClock, monotonic_origin
 from dray.runtime.config import Settings
-from dray.runtime.models import AgentRecord, Queue, QueueEntry
+from dray.runtime.models import AgentRecord, Queue, QueueEntry, Task
 from dray.runtime.ordering import Key
 from dray.runtime.paths import HomePaths
 from dray.runtime.states import Phase, State
@@ -143,7 +143,7 @@ class GatewayActor:
             return await self._claim(intents)
 
     async def _claim(self, intents: list[ClaimIntent]) -> list[WorkOrder | None]:
-        claimed_at = self._clock.monotonic()
+        claimed_at, now = self._clock.monotonic(), self._clock.now()
         requests = [
             ClaimRequest(i.task_id, i.agent, i.node, i.claim_id, self._settings.lease_ttl_s)
             for i in intents
@@ -157,7 +157,8 @@ class GatewayActor:
                 token=tokens.mint_task_token(self._token, a.task.id, a.epoch),
                 url=self._url,
                 lease_ttl_s=a.lease_ttl_s,
-                claimed_at=claimed_at,
+                # The lease of a claim that was made before, and is answered again, is older.
+                claimed_at=claimed_at if _is_claimed_since(a.task, now) else None,
                 clock=monotonic_origin(),
             )
             if a is not None
@@ -351,3 +352,7 @@ async def _component(name: str, actor: handles.Handle) -> Component:
     except (TimeoutError, *handles.ActorTrouble):
         return Component(name, "does not answer")
     return Component(name, "alive", health.pid, int(health.restarted))
+
+
+def _is_claimed_since(task: Task, moment: float) -> bool:
+    return task.attempt is not None and task.attempt.claimed_at >= moment

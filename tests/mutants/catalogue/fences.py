@@ -380,4 +380,37 @@ _OF_AGENT = (
     ),
 )
 
-MUTANTS = (*_OF_LEASE, *_OF_KEEPER, *_OF_AGENT)
+_GATEWAY_TESTS = "tests/unit/actors/test_gateway.py"
+_ORDER_TESTS = "tests/unit/actors/test_orders.py"
+
+_OF_CLAIMS = (
+    Mutant(
+        "claim-of-a-replaced-scheduler",
+        "A scheduler that was replaced gives an agent work that its successor knows nothing of.",
+        _ONE_PROCESS,
+        "actors/gateway.py",
+        "if generation != self._generation:",
+        "if not generation:",
+        (f"{_GATEWAY_TESTS}::test_a_claim_of_a_scheduler_that_was_replaced_gives_nothing",),
+    ),
+    Mutant(
+        "old-claim-dates-no-lease",
+        "A claim that is answered again makes its lease younger than it is.",
+        _ONE_PROCESS,
+        "actors/gateway.py",
+        "claimed_at=claimed_at if _is_claimed_since(a.task, now) else None,",
+        "claimed_at=claimed_at if _is_claimed_since(a.task, 0 * now) else None,",
+        (f"{_GATEWAY_TESTS}::test_a_claim_that_is_answered_again_does_not_date_its_lease",),
+    ),
+    Mutant(
+        "claim-of-another-clock",
+        "A lease is dated by the clock of another machine.",
+        _ONE_PROCESS,
+        "actors/orders.py",
+        "return self.claimed_at if clock and clock == self.clock else None",
+        "return self.claimed_at",
+        (f"{_ORDER_TESTS}::test_on_another_clock_the_server_has_to_be_asked",),
+    ),
+)
+
+MUTANTS = (*_OF_LEASE, *_OF_KEEPER, *_OF_AGENT, *_OF_CLAIMS)
