@@ -13,6 +13,8 @@ import os
 import sys
 import traceback
 
+#: Set for all that a run of pytest starts.
+RUN_OF = "MUTANT_RUN"
 #: What most tests import; what is not there will be missed by those that need it.
 _LIBRARIES = (
     "aiosqlite",
@@ -51,6 +53,7 @@ def main() -> None:
                 os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
                 os.dup2(1, 2)
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+                os.environ[RUN_OF] = output
                 status = int(pytest.main(arguments))
             except BaseException:
                 traceback.print_exc()

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from dray.runtime.strays import end_strays
 from tests.mutants.mutant import ROOT, Mutant
+from tests.mutants.oven import RUN_OF
 
-#: A test that waits for what a mutant keeps from happening is ended; whole ones take seconds.
-TEST_TIMEOUT_S = 60
+#: A test that waits for what a mutant keeps from happening is ended; otherwise it takes seconds.
+TEST_TIMEOUT_S = 10
 #: Tests write files and wait for the disk; in memory that costs nothing.
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
@@ -88,6 +90,7 @@ class Workplace:
     def close(self) -> None:
         """Delete the copy."""
         self._oven.communicate()
+        end_strays("PYTHONPATH", self._environ["PYTHONPATH"])
         shutil.rmtree(self.root, ignore_errors=True)
 
     def run(self, tests: Iterable[str], *, all_of_them: bool = False) -> Outcome:
@@ -98,6 +101,7 @@ class Workplace:
         output = self.root / "output"
         arguments = [*options, *([] if all_of_them else ["-x"]), *tests]
         status = self._bake(json.dumps([str(output), *arguments]))
+        end_strays(RUN_OF, str(output))  # a protection may be gone that would have ended them
         printed = output.read_text("utf-8", "replace")
         failed = _FAILED.search(printed)
         return Outcome(
