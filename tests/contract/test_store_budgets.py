@@ -8,7 +8,7 @@ from dray.runtime import causes
 from dray.runtime.causes import CauseKind
 from dray.runtime.errors import IllegalTransition, InvalidInput
 from dray.runtime.machine import Enqueue, Finish, ProveDead
-from dray.runtime.models import Policy
+from dray.runtime.models import Policy, Task
 from dray.runtime.states import Phase, State
 from dray.runtime.store import CloneRequest
 from tests.contract.conftest import BY, World
@@ -84,6 +84,15 @@ async def test_stopping_a_parent_stops_what_follows_it_and_nothing_else(world: W
     assert (await world.head(ended)).state is State.COMPLETED
     assert (await world.head(bystander)).state is State.PENDING
     assert (await world.head(clone.id)).state is State.DRAFT
+
+
+async def test_what_only_comes_from_a_task_is_not_stopped_with_it(world: World) -> None:
+    parent_id, _ = await world.running()
+    task = Task("", "clone", "vision", parent_id=parent_id)
+    clone = await world.store.tasks.create(task, BY, follows_parent=False)
+    await world.store.tasks.apply(clone.id, Enqueue("gpu"), BY)
+    await world.store.tasks.stop(parent_id, causes.aborted("user"), BY)
+    assert (await world.head(clone.id)).state is State.PENDING
 
 
 async def test_a_clone_that_was_given_its_parent_follows_it(world: World) -> None:

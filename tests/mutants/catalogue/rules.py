@@ -168,7 +168,7 @@ _OF_MACHINE = (
         "WHERE parent_id = ? AND parent_id <> ''\n",
         (
             "tests/contract/test_store_budgets.py"
-            "::test_stopping_a_parent_stops_what_follows_it_and_nothing_else",
+            "::test_what_only_comes_from_a_task_is_not_stopped_with_it",
         ),
     ),
 )
@@ -260,15 +260,6 @@ _OF_OTHERS = (
         'return Once(context, f"{caller.name}/{idempotency_key}", fingerprint)',
         "return Once(context, idempotency_key, fingerprint)",
         (f"{_KEY_TESTS}::test_a_key_belongs_to_one_caller",),
-    ),
-    Mutant(
-        "one-request-of-a-key-at-a-time",
-        "Two requests with one key are both worked on when they come at once.",
-        _ONCE,
-        _IDEMPOTENCY,
-        "            async with lock:\n                yield\n",
-        "            yield\n",
-        (f"{_KEY_TESTS}::test_repetitions_at_the_same_time_make_one_task",),
     ),
     Mutant(
         "id-of-the-key",
