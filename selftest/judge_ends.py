@@ -126,7 +126,9 @@ def overcharged(history: History) -> Iterator[str]:
         task = story.task
         if task is None:
             continue
-        ended = [a.cause for a in story.attempts[:-1] if a.cause is not None]
+        # One that was aborted while it waited to run again paid for its last attempt too.
+        paid = story.attempts if _ended_waiting(story) else story.attempts[:-1]
+        ended = [a.cause for a in paid if a.cause is not None]
         n_own = sum(causes.may_be_retried(cause) for cause in ended)
         n_lost = sum(causes.is_infrastructure(cause) for cause in ended)
         if task.n_retries != n_own:
@@ -150,3 +152,8 @@ def restless(history: History) -> Iterator[str]:
 def corrupt(history: History) -> Iterator[str]:
     """What the integrity check of the store found."""
     yield from history.scene.integrity or ()
+
+
+def _ended_waiting(story: Story) -> bool:
+    steps = [entry for entry in story.audit if entry.from_state != entry.to_state]
+    return bool(steps) and steps[-1].from_state == str(State.PENDING)

@@ -216,6 +216,18 @@ def test_a_task_that_waits_for_its_agent_may_fail_with_it() -> None:
     assert "true causes" not in broken(with_story(history, DONE, plan=plan))
 
 
+def test_a_task_that_was_aborted_while_it_waited_again_paid_for_what_it_lost() -> None:
+    story = good().stories[MOVED]
+    (lost, _), rows = story.attempts, story.audit[:4]
+    aborted = step(99, "abort", "pending", "aborted")
+    history = with_story(good(), MOVED, attempts=[lost], audit=[*rows, aborted])
+    ended = with_task(history, MOVED, state=State.ABORTED, cause=causes.aborted("user"), epoch=1)
+    (verdict,) = (v for v in judge(ended) if v.key == "budgets")
+    assert verdict.held, verdict.evidence
+    (verdict,) = (v for v in judge(with_task(ended, MOVED, n_requeues=0)) if v.key == "budgets")
+    assert not verdict.held
+
+
 def test_a_stated_gap_is_no_lie() -> None:
     history = stored(lambda data: data[:10] + data[15:])(good())
     receipt = history.stories[DONE].attempts[0].receipt["stdout"]
