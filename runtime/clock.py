@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,7 @@ class SystemClock:
         return time.monotonic()
 
 
+@lru_cache(maxsize=1)
 def monotonic_origin() -> str:
     """Names what ``time.monotonic()`` counts from; empty where that cannot be told.
 
