@@ -74,8 +74,9 @@ class ChildRun:
         self._callbacks: list[str] = []
         self._cgroup = Cgroup([])
         if shop.settings.cgroups:
+            name = f"{order.task.id}.{order.epoch}"
             memory_bytes = order.task.execution.resources.memory_bytes
-            self._cgroup = Cgroup.make(f"{order.task.id}.{order.epoch}", memory_bytes)
+            self._cgroup = Cgroup.make(name, memory_bytes) if memory_bytes else Cgroup.plan(name)
         self._oom = OomWatch(self._cgroup)
 
     async def run(self, plan: LaunchPlan) -> ProcessEnd:

@@ -80,7 +80,6 @@ class Cgroup:
         """
         folders: list[Path] = []
         for home in find_homes() if homes is None else homes:
-            _remove_old(home.folder)
             folder = home.folder / f"{_PREFIX}{name}"
             with contextlib.suppress(OSError):  # not ours to divide
                 folder.mkdir()
@@ -88,6 +87,19 @@ class Cgroup:
         group = Cgroup(folders, is_limited=bool(memory_bytes))
         if memory_bytes:
             group._limit(memory_bytes)
+        return group
+
+    @staticmethod
+    def plan(name: str, homes: list[Home] | None = None) -> Cgroup:
+        """The cgroup of one attempt without a limit, to be made by whoever puts a process in.
+
+        A start does not wait for it.
+        """
+        found = find_homes() if homes is None else homes
+        group = Cgroup([home.folder / f"{_PREFIX}{name}" for home in found])
+        killable = [home for home in found if (home.own / "cgroup.controllers").exists()]
+        if killable:
+            group.kill_file = str(killable[0].folder / f"{_PREFIX}{name}" / "cgroup.kill")
         return group
 
     def memory(self) -> MemoryUse | None:
@@ -98,6 +110,7 @@ class Cgroup:
         """End what is in it and remove it; blocks for a moment. What hangs stays, with it."""
         deadline = time.monotonic() + within_s
         for folder in self._folders:
+            _remove_old(folder.parent)
             while not _removed(folder) and time.monotonic() < deadline:
                 _kill_all(folder)
                 time.sleep(_REMOVE_AGAIN_S)

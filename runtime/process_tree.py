@@ -83,9 +83,11 @@ def send_signal(pids: list[int], number: int) -> None:
 
 
 def join_groups(procs_files: list[str], pid: int) -> None:
-    """Move a process into cgroups; it runs where it is when the system does not let it."""
+    """Move a process into cgroups, made if they are not there; it stays where that cannot be."""
     for procs_file in procs_files:
         try:
+            if not os.path.isdir(os.path.dirname(procs_file)):
+                os.mkdir(os.path.dirname(procs_file))
             with open(procs_file, "wb", buffering=0) as file:
                 file.write(b"%d" % pid)
         except OSError:

@@ -136,6 +136,25 @@ async def lose(supervisor: Supervisor, group: Cgroup | None, **variables: str) -
     return daemon
 
 
+async def test_a_planned_cgroup_is_made_when_its_process_is_there_and_goes_with_it(
+    supervisor: Supervisor,
+) -> None:
+    group = Cgroup.plan(f"planned-{os.getpid()}")
+    folders = [Path(file).parent for file in group.procs_files]
+    assert not any(folder.exists() for folder in folders)
+    output = Output()
+    process = await supervisor.spawn(python(FORKS), cgroup=group, on_output=output)
+    await output.lines(20)
+    if not any(folder.exists() for folder in folders):
+        await process.stop(0)
+        pytest.skip("no cgroup can be made here")
+    joined = [f for f in group.procs_files if str(process.pid) in Path(f).read_text().split()]  # noqa: ASYNC240
+    assert joined
+    await asyncio.wait_for(process.stop(0), 20)
+    group.close()
+    assert not any(folder.exists() for folder in folders)
+
+
 # Wherever it runs.
 
 
