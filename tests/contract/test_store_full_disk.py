@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from dray.runtime.store.migrate import Migration, migrate
 from dray.runtime.store.reserve import Level, Limits, Reserve
 from dray.runtime.store.session import Session
 from tests.contract.conftest import BY, TTL_S, HandClock, World
+from tests.file_systems import file_system
 
 MIB = 1 << 20
 STEP = Migration(1, "0001_t.sql", "PRAGMA application_id = 1146241369; CREATE TABLE t (x BLOB);")
@@ -134,18 +134,8 @@ async def test_under_the_reserve_new_blobs_are_refused_half_written_ones_too(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 50 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"no small file system can be made here: {made.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with file_system(tmp_path / "disk", "50m") as folder:
+        yield folder
 
 
 def fill(folder: Path) -> Path:

@@ -22,6 +22,7 @@ from dray.runtime.store import Store, StoredReply
 from dray.runtime.store.integrity import check_store
 from dray.runtime.store.migrate import Migration, migrate, migrations
 from tests.contract.conftest import BY, HandClock, World
+from tests.file_systems import file_system
 
 DAY_S = 24 * 3600.0
 
@@ -32,18 +33,8 @@ DAY_S = 24 * 3600.0
 @pytest.fixture
 def own_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system that can be made read-only; a folder's mode would not stop root."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with file_system(tmp_path / "disk", "200m") as folder:
+        yield folder
 
 
 def remount(folder: Path, mode: str) -> None:
