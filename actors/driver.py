@@ -7,6 +7,7 @@ from typing import cast
 from dray.actors import handles
 from dray.actors.gateway import GatewayActor
 from dray.actors.handles import ActorOptions
+from dray.actors.lifetime import stop_patience_s
 from dray.actors.orders import Health
 from dray.actors.scheduler import SchedulerActor
 from dray.runtime.config import Settings
@@ -46,7 +47,7 @@ def bring_up(settings: Settings, url: str, ray_address: str) -> int:
 
 def take_down(settings: Settings, ray_address: str) -> int:
     """Stop from the outside in: tasks, then what plans, then what keeps; how many were told."""
-    patience_s = 3 * settings.stop_grace_s + 5
+    patience_s = stop_patience_s(settings)
     handles.connect(ray_address)
     try:
         scheduler, gateway = handles.find(handles.SCHEDULER), handles.find(handles.GATEWAY)

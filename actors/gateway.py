@@ -93,7 +93,7 @@ class GatewayActor:
 
     async def alive(self) -> Health:
         """That it does not hang."""
-        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+        return handles.own_health()
 
     async def ping(self) -> Health:
         """That it is there and serves HTTP."""

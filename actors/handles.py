@@ -17,6 +17,7 @@ import ray as untyped_ray
 from ray import exceptions as ray_exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from dray.actors.orders import Health
 from dray.runtime.errors import ServerUnreachable
 from dray.runtime.policy import NodeView
 from dray.runtime.resources import Resources
@@ -180,6 +181,11 @@ def disconnect() -> None:
 def get(reference: Any, timeout_s: float) -> Any:
     """The value of a remote call, for drivers; coroutines await the reference instead."""
     return ray.get(reference, timeout=timeout_s)
+
+
+def own_health() -> Health:
+    """What this actor answers when it is asked whether it is there."""
+    return Health(own_pid(), own_restarts(), own_node_id())
 
 
 def own_pid() -> int:

@@ -9,6 +9,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from dray.runtime.config import Settings
+
 log = logging.getLogger("dray.actors")
 
 
@@ -21,6 +23,11 @@ def log_to(folder: Path, name: str) -> None:
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     root.propagate = False
+
+
+def stop_patience_s(settings: Settings) -> float:
+    """How long attempts that were told to stop are waited for before their agents go."""
+    return 3 * settings.stop_grace_s + 5
 
 
 def run_for_life(main: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -46,7 +46,7 @@ class QueueActor:
 
     async def alive(self) -> Health:
         """That it does not hang."""
-        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+        return handles.own_health()
 
     async def changed(self, delta: QueueDelta) -> None:
         """What came and what left, in the order of the commits."""

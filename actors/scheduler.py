@@ -12,7 +12,7 @@ from dray.actors import handles
 from dray.actors.changes import Changes
 from dray.actors.fleet import Fleet, Member
 from dray.actors.insisting import insist
-from dray.actors.lifetime import log_to, run_for_life
+from dray.actors.lifetime import log_to, run_for_life, stop_patience_s
 from dray.actors.orders import AttemptEnd, ClaimIntent, ClusterState, Health, WorkOrder
 from dray.actors.watchdog import Watchdog
 from dray.runtime import policy
@@ -33,6 +33,8 @@ EXPIRY_CHECKS_PER_LEASE = 6
 ADOPTION_S = 5.0
 #: Before a plan is made again whose claims the store could not take.
 CLAIM_RETRY_S = 1.0
+#: Why attempts are stopped when the whole cluster is.
+GOING_DOWN = Cause(CauseKind.PREEMPTED, "the cluster went down", by="dray down")
 
 
 class SchedulerActor:
@@ -64,7 +66,7 @@ class SchedulerActor:
 
     async def alive(self) -> Health:
         """That it does not hang."""
-        return Health(handles.own_pid(), handles.own_restarts(), handles.own_node_id())
+        return handles.own_health()
 
     async def ping(self) -> Health:
         """That it is there and has read the store."""
@@ -107,14 +109,10 @@ class SchedulerActor:
         self._draining = True
         running = [(member, key) for member in self._fleet for key in member.running]
         for member, key in running:
-            self._tell_to_stop(member, key)
+            member.handle.stop.remote(*key, GOING_DOWN)
         with anyio.move_on_after(timeout_s):
             await self._changes.wait_until(lambda: not any(m.running for m in self._fleet))
         return len(running)
-
-    def _tell_to_stop(self, member: Member, key: tuple[str, int]) -> None:
-        cause = Cause(CauseKind.PREEMPTED, "the cluster went down", by="dray down")
-        member.handle.stop.remote(*key, cause)
 
     async def doubt(self, agent: str) -> None:
         """An attempt of this agent was given up because it was silent: see whether it hangs."""
@@ -147,9 +145,9 @@ class SchedulerActor:
 
     async def _stop_agent(self, member: Member, by: str) -> None:
         cause = Cause(CauseKind.PREEMPTED, "its agent was stopped", by=by)
-        for task_id, epoch in list(member.running):
-            member.handle.stop.remote(task_id, epoch, cause)
-        with anyio.move_on_after(3 * self._settings.stop_grace_s + 5):
+        for key in list(member.running):
+            member.handle.stop.remote(*key, cause)
+        with anyio.move_on_after(stop_patience_s(self._settings)):
             await self._changes.wait_until(lambda: not member.running)
         await self._fleet.retire(member.record.name, f"stopped by {by}")
 
@@ -259,7 +257,7 @@ class SchedulerActor:
             self._see_through, member, order, name=f"attempt {order.task.id[:8]}.{order.epoch}"
         )
         if self._draining:  # its claim was under way when the others were told
-            self._tell_to_stop(member, (order.task.id, order.epoch))
+            member.handle.stop.remote(order.task.id, order.epoch, GOING_DOWN)
 
     async def _see_through(self, member: Member, order: WorkOrder) -> None:
         """Give an agent an order and wait until the attempt is closed or the agent is gone."""
