@@ -1,7 +1,9 @@
 """Every error Dray raises on purpose: one tree, each with a stable code for the wire.
 
     DrayError
-    ├── InvalidInput        a value the user gave cannot be used
+    ├── InvalidInput        a value the user gave cannot be used (a ValueError)
+    │   ├── WrongType       an argument of a type that is not taken (a TypeError)
+    │   └── UsageError      calls that contradict each other
     ├── NotFound            no such task, queue, agent, project, artifact, blob
     ├── AmbiguousId         a prefix or name that fits several things
     ├── Conflict            something by that name exists, or is in use
@@ -47,10 +49,18 @@ class DrayError(Exception):
         return str(self.args[0])
 
 
-class InvalidInput(DrayError):
+class InvalidInput(DrayError, ValueError):
     """A value the user gave cannot be used; ``details['field']`` names it."""
 
     code = "invalid_input"
+
+
+class WrongType(InvalidInput, TypeError):
+    """An argument of a type that is not taken; on the wire it is its base."""
+
+
+class UsageError(InvalidInput):
+    """Calls that contradict each other, such as two different ``Task.init``."""
 
 
 class NotFound(DrayError):
