@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,9 @@ from dray.runtime.states import State
 from dray.sdk.client import Client
 from tests.waiting import wait_until
 
+if TYPE_CHECKING:
+    from tests.integration.examples import Recorded
+
 #: What ``wait`` gives a task that builds nothing: a loaded machine may need most of it.
 PATIENCE_S = 60.0
 
@@ -32,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker has the cluster that tests share, the same or another one those of their own."""
     for item in items:
         if isinstance(item, pytest.Function) and "integration" in item.path.parts:
-            shared = "cluster" in item.fixturenames
+            shared = "cluster" in item.fixturenames  # also through another fixture
             item.add_marker(pytest.mark.cluster)
             item.add_marker(pytest.mark.xdist_group("cluster" if shared else "own-cluster"))
 
@@ -152,3 +155,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     variables = {"DRAY_SAFETY_TICK_S": "3600"}
     with running_cluster(root, "--num-cpus", "4", "--num-gpus", "2", **variables) as running:
         yield running
+
+
+@pytest.fixture
+def configured(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The cluster that tests share, with the SDK of this process configured for it."""
+    monkeypatch.setenv("DRAY_URL", cluster.client.url)
+    monkeypatch.setenv("DRAY_TOKEN", cluster.client.token)
+    for name in ("DRAY_HOME", "DRAY_CACHE"):
+        monkeypatch.setenv(name, cluster.environ[name])
+    return cluster
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest, configured: Cluster, tmp_path: Path) -> Recorded:
+    """What ``tests.integration.examples.example`` asks for, recorded."""
+    from tests.integration.examples import run_script
+
+    script, where = request.param
+    return run_script(script, where, configured, tmp_path / "work")
