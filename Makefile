@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench chaos mutants up down clean
+.PHONY: help install demo test lint format bench chaos mutants reference up down clean
 
 help:            ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -42,6 +42,10 @@ chaos: install   ## Break a private cluster and judge the promises  [FOR=5m] [SE
 
 mutants: install  ## Take protections away one at a time: some test must fail  [ONLY="name ..."]
 	@$(BIN)/python -m tests.mutants $(ONLY)
+
+reference: install  ## Make docs/reference/ and docs/cli.md from the docstrings and commands
+	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python -m dray.sdk.cli.reference > docs/cli.md
 
 up: install      ## Start the local cluster
 	@$(BIN)/dray up
