@@ -244,6 +244,88 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Metadatum:
+    """One fact kept with a model, as text.
+
+    Attributes:
+        type: what the text was: ``int``, ``float``, ``bool``, ``str``, ``list``, ``tuple``,
+            ``dict`` or empty.
+    """
+
+    value: str
+    type: str = ""
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model as a task names it.
+
+    Attributes:
+        id: of the model.
+        name: under which the task has it; one model may go by other names elsewhere.
+    """
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """Trained weights, or others' weights that tasks begin with, and what is known of them.
+
+    Attributes:
+        project: full name, nested by ``/``.
+        task_id: the task that made it; empty for one that was imported.
+        framework: such as ``PyTorch`` or ``ScikitLearn``; free text.
+        uri: where its weights are when they are not in the blob store.
+        filename: name the weights are saved under.
+        sha256: of the weights; without a ``uri`` also their address in the blob store.
+        n_bytes: size of the weights.
+        system_tags: ``archived`` hides it from lists, ``package``: the weights are a zip of
+            several files.
+        labels: name of a class → number.
+        config_text: the network's description, of whatever form ``config_type`` says.
+        iteration: of the script, when the weights were saved last.
+        published: read-only for ever, and fit for others to begin with.
+    """
+
+    id: str
+    name: str
+    project: str
+    task_id: str = ""
+    framework: str = ""
+    uri: str = ""
+    filename: str = ""
+    sha256: str = ""
+    n_bytes: int = 0
+    tags: list[str] = field(default_factory=list[str])
+    system_tags: list[str] = field(default_factory=list[str])
+    comment: str = ""
+    labels: dict[str, int] = field(default_factory=dict[str, int])
+    config_text: str = ""
+    config_type: str = ""
+    metadata: dict[str, Metadatum] = field(default_factory=dict[str, Metadatum])
+    iteration: int | None = None
+    published: bool = False
+    owner: str = ""
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelEvent:
+    """One thing that happened to a model, who did it and by which request."""
+
+    seq: int
+    at: float
+    model_id: str
+    event: str
+    by: str
+    request_id: str = ""
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
 class Metric:
     """Summary of one scalar series: what a table of tasks shows without reading history."""
 
@@ -271,6 +353,7 @@ class Task:
         n_retries: how often its own failure was tried again since it was enqueued.
         not_before: while pending: when its next retry may start.
         initial_iteration: what a run that continues this task adds to its iterations.
+        models: ``input`` and ``output``: its models by the names it has for them, oldest first.
         attempt: the latest attempt, open or closed.
         metrics: title → series → summary; empty in lists.
         single_values: name → value, as ``report_single_value`` left them; empty in lists.
@@ -308,6 +391,7 @@ class Task:
     runtime: dict[str, str] = field(default_factory=dict[str, str])
     progress: float | None = None
     artifacts: list[Artifact] = field(default_factory=list[Artifact])
+    models: dict[str, list[ModelRef]] = field(default_factory=dict[str, list[ModelRef]])
     attempt: Attempt | None = None
     metrics: dict[str, dict[str, Metric]] = field(default_factory=dict[str, dict[str, Metric]])
     single_values: dict[str, float] = field(default_factory=dict[str, float])
