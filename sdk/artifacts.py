@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.sdk import artifact_formats, parameters
+from dray.sdk.keeping import keep
 from dray.sdk.session import BLOBS_FOLDER, Session, now
 
 if TYPE_CHECKING:
     from dray.sdk.client import Client
-
-_BLOCK = 1 << 20
-#: ``ioctl`` that shares a file's blocks copy-on-write (linux/fs.h): a copy that costs nothing.
-_FICLONE = 0x40049409
 
 
 def store(
@@ -57,7 +52,7 @@ def store(
     }
     if not payload.uri:
         blobs = Path(attempt.spool, BLOBS_FOLDER)
-        sha256, n_bytes = _keep(payload.source, blobs, payload.is_ours or may_move)
+        sha256, n_bytes = keep(payload.source, blobs, payload.is_ours or may_move)
         members.update(sha256=sha256, n_bytes=n_bytes)
     attempt.record("artifact", **members)
     standing: list[dict[str, Any]] = attempt.task.get("artifacts") or []
@@ -191,54 +186,6 @@ class Artifacts(Mapping[str, Artifact]):
 
     def __len__(self) -> int:
         return len(self._by_name)
-
-
-def _keep(source: bytes | Path, blobs: Path, may_move: bool) -> tuple[str, int]:
-    """Put ``source`` among the blobs under its sha256.
-
-    Not as a hard link: scripts write their next checkpoint into the same file, which would
-    change the blob behind its name.
-    """
-    blobs.mkdir(exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=blobs, prefix=".part-")
-    try:
-        with os.fdopen(handle, "w+b") as target:
-            sha256, n_bytes = _write(source, target)
-        os.replace(aside, blobs / sha256)
-    except BaseException:
-        os.unlink(aside)
-        raise
-    if may_move and isinstance(source, Path):
-        source.unlink(missing_ok=True)
-    return sha256, n_bytes
-
-
-def _write(source: bytes | Path, target: Any) -> tuple[str, int]:
-    hasher = hashlib.sha256()
-    if isinstance(source, bytes):
-        hasher.update(source)
-        target.write(source)
-        return hasher.hexdigest(), len(source)
-    n_bytes = 0
-    with source.open("rb") as file:
-        # What is hashed is what is kept, whatever happens to the source meanwhile.
-        is_clone = _clone(file, target)
-        while block := (target if is_clone else file).read(_BLOCK):
-            hasher.update(block)
-            n_bytes += len(block)
-            if not is_clone:
-                target.write(block)
-    return hasher.hexdigest(), n_bytes
-
-
-def _clone(source: Any, target: Any) -> bool:
-    try:
-        import fcntl
-
-        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-    except (ImportError, OSError):
-        return False  # another file system, another operating system
-    return True
 
 
 def _keep_as(blob: Path, path: Path) -> None:
