@@ -7,30 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dray.sdk import capture_packages, checkout, imports
+from dray.sdk.entry import Entry, Wishes, entry_of_process
+
+__all__ = ["Captured", "Entry", "Wishes", "capture", "entry_of_process"]
 
 #: A larger diff is data that was committed once; a snapshot carries it, a diff cannot.
 DIFF_LIMIT_BYTES = 4 << 20
-
-
-@dataclass(frozen=True)
-class Entry:
-    """How the interpreter was started.
-
-    Attributes:
-        script: file of ``__main__``; None in an interactive session.
-        module: dotted name after ``-m``; empty for a script.
-        arguments: command-line arguments after the entry point.
-    """
-
-    script: Path | None
-    module: str = ""
-    arguments: tuple[str, ...] = ()
 
 
 @dataclass
@@ -54,36 +42,15 @@ class Captured:
     warnings: list[str] = field(default_factory=list[str])
 
 
-@dataclass
-class Wishes:
-    """What the user said about packages before ``Task.init``.
+def capture(
+    entry: Entry, cwd: Path, wishes: Wishes | None = None, path: Iterable[str] | None = None
+) -> Captured:
+    """Everything needed to run ``entry`` again, as far as it can be found.
 
-    Attributes:
-        forced: distribution → requirement line that replaces what is detected.
-        freeze: list every installed distribution.
-        verbatim: these lines and no others, when not None.
+    Args:
+        path: where the script imports from; ``sys.path`` unless said.
     """
-
-    forced: dict[str, str] = field(default_factory=dict[str, str])
-    freeze: bool = False
-    verbatim: list[str] | None = None
-
-
-def entry_of_process(arguments: Sequence[str] | None = None) -> Entry:
-    """How this interpreter was started, as ``__main__`` tells."""
-    main = sys.modules.get("__main__")
-    given = tuple(sys.argv[1:] if arguments is None else arguments)
-    file = getattr(main, "__file__", None)
-    spec = getattr(main, "__spec__", None)
-    module = str(spec.name) if spec is not None else ""
-    if module == "__main__":  # a folder or zip given as the script
-        module = ""
-    module = module.removesuffix(".__main__")
-    return Entry(Path(file).absolute() if file else None, module, given)
-
-
-def capture(entry: Entry, cwd: Path, wishes: Wishes | None = None) -> Captured:
-    """Everything needed to run ``entry`` again, as far as it can be found."""
+    asked = wishes or Wishes()
     captured = Captured(
         {
             "arguments": list(entry.arguments),
@@ -93,19 +60,20 @@ def capture(entry: Entry, cwd: Path, wishes: Wishes | None = None) -> Captured:
     if entry.script is None:
         captured.warnings.append("no script is running, so no code was captured")
         return captured
-    work = _checkout(entry, cwd, captured)
+    work = None if asked.standalone else _checkout(entry, cwd, captured)
     script = _without_links(entry.script)
     captured.root = work.root if work else script.parent
     captured.in_git = work is not None
     captured.project = _project(work, captured.root)
     captured.execution.update(_place(entry, script, cwd.resolve(), captured.root))
-    found = imports.follow(script, captured.root, imports.search_path(captured.root))
+    search = imports.search_path(captured.root, path)
+    found = imports.follow(script, captured.root, search)
     captured.files = found.files
     if work is not None:
         captured.execution.update(_state(work, captured))
     else:
         captured.execution["diff"] = _as_new_files(captured)
-    captured.execution["packages"] = _packages(found, wishes or Wishes(), captured)
+    captured.execution["packages"] = _packages(found, asked, captured)
     return captured
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
+import sys
 
 from dray.runtime.config import Settings
-from dray.runtime.errors import ServerUnreachable
-from dray.runtime.paths import HomePaths
 from dray.sdk.client_admin import AdminCalls
 from dray.sdk.client_attempts import AttemptCalls
 from dray.sdk.client_results import ResultCalls
 from dray.sdk.client_tasks import TaskCalls
+from dray.sdk.server_address import NOT_CONFIGURED, find_server
 from dray.sdk.transport import Transport
 
-NOT_CONFIGURED = "no server is configured: run `dray up` or set DRAY_URL and DRAY_TOKEN"
+__all__ = ["NOT_CONFIGURED", "Client", "find_server"]
 
 
 class Client(TaskCalls, AttemptCalls, ResultCalls, AdminCalls):
@@ -44,6 +42,9 @@ class Client(TaskCalls, AttemptCalls, ResultCalls, AdminCalls):
         Raises:
             ServerUnreachable: neither is there.
         """
+        companions = sys.modules.get("dray.sdk.companion")
+        if companions is not None:  # runs were closed here: what they recorded is asked for too
+            companions.settle()
         url, token = find_server(settings)
         return cls(url, token, retries=retries)
 
@@ -56,35 +57,3 @@ class Client(TaskCalls, AttemptCalls, ResultCalls, AdminCalls):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def find_server(settings: Settings) -> tuple[str, str]:
-    """The URL and token that ``settings`` lead to.
-
-    A token that belongs to the server started here is not sent to another server: it is
-    taken from ``settings.home`` only when the URL is found there, or is the same.
-
-    Raises:
-        ServerUnreachable: no URL is set and none was started here.
-    """
-    home = HomePaths(settings.home)
-    local_url = _local_url(home)
-    url = settings.url or local_url
-    if not url:
-        raise ServerUnreachable(NOT_CONFIGURED)
-    token = settings.token
-    if not token and url.rstrip("/") == local_url.rstrip("/") and home.token.is_file():
-        token = home.token.read_text("utf-8").strip()
-    return url, token
-
-
-def _local_url(home: HomePaths) -> str:
-    try:
-        document = json.loads(home.cluster.read_text("utf-8"))
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError) as exc:
-        raise ServerUnreachable(
-            f"{home.cluster} cannot be read ({exc}); run `dray up` again, or set DRAY_URL"
-        ) from exc
-    return str(cast("dict[str, Any]", document).get("url", ""))

@@ -53,9 +53,10 @@ def follow(script: Path, root: Path, search: Iterable[Path] = ()) -> Found:
     return found
 
 
-def search_path(root: Path) -> list[Path]:
-    """The folders of ``sys.path`` that belong to the user's own code below ``root``."""
-    return _local_folders([Path(entry or os.curdir) for entry in sys.path], root)
+def search_path(root: Path, path: Iterable[str] | None = None) -> list[Path]:
+    """The folders of ``path`` (``sys.path``) that belong to the user's own code below ``root``."""
+    entries = sys.path if path is None else path
+    return _local_folders([Path(entry or os.curdir) for entry in entries], root)
 
 
 def _local_folders(folders: Iterable[Path], root: Path) -> list[Path]:
