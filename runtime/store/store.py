@@ -27,6 +27,7 @@ from dray.runtime.store.holding import Holding
 from dray.runtime.store.idempotency import Idempotency
 from dray.runtime.store.ingest import Ingest
 from dray.runtime.store.migrate import migrate, migrations
+from dray.runtime.store.models import Models
 from dray.runtime.store.outputs import Outputs
 from dray.runtime.store.projects import Projects
 from dray.runtime.store.queues import Queues
@@ -70,6 +71,7 @@ class Store:
         self.tasks = Tasks(state, self.results, clock, going_on, self._outputs.purge)
         self.attempts = Attempts(state, clock, going_on)
         self.artifacts = Artifacts(state)
+        self.models = Models(state, clock)
         self.audit = Audit(state)
         self.fencing = Fencing(state, clock)
         self.blobs = Blobs(home.blobs, reserve)

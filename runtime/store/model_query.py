@@ -1,0 +1,176 @@
+"""Lists of models: filters, order and keyset paging as one SQL statement."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from dray.runtime.errors import InvalidInput
+from dray.runtime.registry import ARCHIVED
+from dray.runtime.store.projects import clean_name, subtree
+
+LIMIT = 500
+_ORDERS = ("created_at", "updated_at", "name")
+_IN_PROJECT = "m.project_id IN (SELECT id FROM projects WHERE name = ? OR (name >= ? AND name < ?))"
+_OF_PROJECT = "m.project_id IN (SELECT id FROM projects WHERE name = ?)"
+_OF_TASK = (
+    "(m.task_id = ? AND m.task_id <> '' "
+    "OR m.id IN (SELECT model_id FROM task_models WHERE task_id = ?))"
+)
+_HAS_TAG = "EXISTS (SELECT 1 FROM model_tags g WHERE g.model_id = m.id AND g.tag = ?{})"
+_HAS_FACT = (
+    "EXISTS (SELECT 1 FROM json_each(m.metadata) j "
+    "WHERE j.key = ? AND json_extract(j.value, '$.value') = ?)"
+)
+#: LIKE's own characters in what a user typed.
+_ESCAPES = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
+_ANY = frozenset({"__$any", "__$or"})
+_ALL = frozenset({"__$all", "__$and"})
+_NOT = "__$not"
+
+
+@dataclass(frozen=True)
+class ModelQuery:
+    """Which models, in which order.
+
+    Attributes:
+        project: full name; its sub-projects are included unless ``project_only``.
+        name: part of the name, any case.
+        tags: any of them; ``-tag`` excludes, ``__$all`` asks for each that follows, ``__$any``
+            for one of them, ``__$not`` turns the next one round.
+        system_tags: as ``tags``.
+        metadata: key → value; all of them.
+        task: whole id of a task that made it or uses it.
+        order: ``created_at``, ``updated_at`` or ``name``; ``-`` in front: descending.
+    """
+
+    project: str | None = None
+    project_only: bool = False
+    name: str | None = None
+    name_exact: str | None = None
+    tags: list[str] = field(default_factory=list[str])
+    system_tags: list[str] = field(default_factory=list[str])
+    only_published: bool = False
+    include_archived: bool = False
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    task: str | None = None
+    uri: str | None = None
+    order: str = "-created_at"
+    limit: int = 50
+    cursor: str | None = None
+
+
+def build(query: ModelQuery) -> tuple[str, list[Any]]:
+    """SQL and parameters for one page of ``query``; rows are (id, key), one more than asked.
+
+    Raises:
+        InvalidInput: an order, a cursor or tags that cannot be used.
+    """
+    column = query.order.removeprefix("-")
+    if column not in _ORDERS:
+        raise InvalidInput(
+            f"order {query.order!r} is none of {', '.join(_ORDERS)} (with - in front: descending)",
+            field="order",
+            value=query.order,
+        )
+    conditions, parameters = _filter(query)
+    descending = query.order.startswith("-")
+    if query.cursor is not None:
+        key, model_id = _decode_cursor(query)
+        conditions.append(f"(m.{column}, m.id) {'<' if descending else '>'} (?, ?)")
+        parameters += [key, model_id]
+    direction = "DESC" if descending else "ASC"
+    sql = (
+        f"SELECT m.id, m.{column} AS key FROM models m "  # noqa: S608  (no user text)
+        f"WHERE {' AND '.join(conditions) or '1'} "
+        f"ORDER BY m.{column} {direction}, m.id {direction} LIMIT ?"
+    )
+    return sql, [*parameters, limit_of(query) + 1]
+
+
+def limit_of(query: ModelQuery) -> int:
+    """Models in one page: at least 1, at most ``LIMIT``."""
+    return max(1, min(query.limit, LIMIT))
+
+
+def encode_cursor(query: ModelQuery, key: Any, model_id: str) -> str:
+    """Where the page after the model with this sort key begins, for the same order only."""
+    text = json.dumps([query.order, key, model_id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode_cursor(query: ModelQuery) -> tuple[Any, str]:
+    cursor = query.cursor or ""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        order, key, model_id = json.loads(base64.urlsafe_b64decode(padded))
+        if order != query.order or not isinstance(key, (str, int, float)):
+            raise ValueError("it belongs to another order")
+    except (ValueError, TypeError) as exc:
+        raise InvalidInput(
+            f"cursor {cursor!r} is not one this list gave; begin without a cursor",
+            field="cursor",
+            value=cursor,
+        ) from exc
+    return key, str(model_id)
+
+
+def _filter(query: ModelQuery) -> tuple[list[str], list[Any]]:
+    conditions: list[str] = []
+    parameters: list[Any] = []
+
+    def add(condition: str, *values: Any) -> None:
+        conditions.append(condition)
+        parameters.extend(values)
+
+    if query.project is not None and query.project_only:
+        add(_OF_PROJECT, clean_name(query.project))
+    elif query.project is not None:
+        add(_IN_PROJECT, *subtree(clean_name(query.project)))
+    if query.name is not None:
+        add(r"m.name LIKE ? ESCAPE '\'", f"%{query.name.translate(_ESCAPES)}%")
+    if query.name_exact is not None:
+        add("m.name = ?", query.name_exact)
+    if query.only_published:
+        add("m.published")
+    if not query.include_archived:
+        add(f"NOT {_HAS_TAG.format(' AND g.system')}", ARCHIVED)
+    for key, value in query.metadata.items():
+        add(_HAS_FACT, key, value)
+    if query.task is not None:
+        add(_OF_TASK, query.task, query.task)
+    if query.uri is not None:
+        add("m.uri = ? AND m.uri <> ''", query.uri)
+    for tags, system in ((query.tags, "NOT g.system"), (query.system_tags, "g.system")):
+        for condition, values in _tag_conditions(tags, _HAS_TAG.format(f" AND {system}")):
+            add(condition, *values)
+    return conditions, parameters
+
+
+def _tag_conditions(tags: list[str], has_tag: str) -> list[tuple[str, list[str]]]:
+    """Conditions that must all hold; a list without words for it asks for any of its tags."""
+    groups: list[tuple[str, list[tuple[str, str]]]] = [(" OR ", [])]
+    excluded: list[str] = []
+    negated = False
+    for tag in tags:
+        if tag in _ANY or tag in _ALL:
+            groups.append((" OR " if tag in _ANY else " AND ", []))
+        elif tag == _NOT:
+            negated = True
+        elif tag.startswith("-") and len(tag) > 1:
+            excluded.append(tag[1:])
+        else:
+            groups[-1][1].append((f"NOT {has_tag}" if negated else has_tag, tag))
+            negated = False
+    if negated:
+        raise InvalidInput(
+            f"tags {tags!r} end with {_NOT}, which needs a tag after it", field="tag"
+        )
+    found = [
+        ("(" + word.join(condition for condition, _ in terms) + ")", [tag for _, tag in terms])
+        for word, terms in groups
+        if terms
+    ]
+    return found + [(f"NOT {has_tag}", [tag]) for tag in excluded]
