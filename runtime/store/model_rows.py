@@ -1,4 +1,4 @@
-"""Models in columns and back, and what tasks call them: the one place that knows the layout."""
+"""Models in columns and back: the only place that knows how one is laid out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from dray.runtime.models import ModelRef
 from dray.runtime.registry import Metadatum, Model
 from dray.runtime.store import database, projects, rows
 from dray.runtime.store.session import Session
@@ -52,12 +51,6 @@ WHERE m.id IN ({})
 _TAGS = "SELECT model_id, tag, system FROM model_tags WHERE model_id IN ({}) ORDER BY rowid"
 _DROP_TAGS = "DELETE FROM model_tags WHERE model_id = ?"
 _ADD_TAG = "INSERT OR IGNORE INTO model_tags (model_id, tag, system) VALUES (?, ?, ?)"
-_REFS = "SELECT task_id, kind, name, model_id FROM task_models WHERE task_id IN ({}) ORDER BY rank"
-_LINK = """
-INSERT INTO task_models (task_id, kind, name, model_id) VALUES (?, ?, ?, ?)
-ON CONFLICT (task_id, kind, name) DO UPDATE SET model_id = excluded.model_id
-"""
-_UNLINK = "DELETE FROM task_models WHERE task_id = ? AND kind = ? AND model_id = ?"
 
 
 async def load(connection: Session, ids: Iterable[str]) -> dict[str, Model]:
@@ -89,30 +82,6 @@ async def put(connection: Session, model: Model, now: float) -> None:
     for system, tags in enumerate((model.tags, model.system_tags)):
         for tag in tags:
             await connection.execute(_ADD_TAG, (model.id, tag, system))
-
-
-async def refs(
-    connection: Session, task_ids: Iterable[str]
-) -> dict[str, dict[str, list[ModelRef]]]:
-    """What tasks call their models: task → kind → names, oldest first."""
-    wanted = list(dict.fromkeys(task_ids))
-    found: dict[str, dict[str, list[ModelRef]]] = {}
-    if not wanted:
-        return found
-    for row in await database.rows(connection, _REFS.format(",".join("?" * len(wanted))), wanted):
-        kinds = found.setdefault(row["task_id"], {})
-        kinds.setdefault(row["kind"], []).append(ModelRef(row["model_id"], row["name"]))
-    return found
-
-
-async def link(connection: Session, task_id: str, kind: str, name: str, model_id: str) -> None:
-    """Have a task call a model by a name; the last model of a name stays."""
-    await connection.execute(_LINK, (task_id, kind, name, model_id))
-
-
-async def unlink(connection: Session, task_id: str, kind: str, model_id: str) -> None:
-    """Take a model off a task, whatever it calls it."""
-    await connection.execute(_UNLINK, (task_id, kind, model_id))
 
 
 def _model_of(row: sqlite3.Row, tags: dict[tuple[str, int], list[str]]) -> Model:

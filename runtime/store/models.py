@@ -14,7 +14,7 @@ from dray.runtime.ids import check_prefix, new_id, only_match
 from dray.runtime.models import ModelRef
 from dray.runtime.registry import ARCHIVED, INPUT, Model, ModelEvent
 from dray.runtime.states import State
-from dray.runtime.store import database, model_edit, model_query, model_rows, rows
+from dray.runtime.store import database, model_edit, model_query, model_rows, rows, task_models
 from dray.runtime.store.contract import By, Page
 from dray.runtime.store.database import Database
 from dray.runtime.store.fencing import fenced
@@ -57,7 +57,7 @@ async def note(
 async def forget_outputs(connection: Session, task_id: str, by: By, now: float) -> None:
     """Drop the models a task made, in the transaction that resets or deletes it.
 
-    A published one, and one another task has, stays a model of nobody's.
+    A published one, and one another task has, stays.
     """
     await connection.execute(_UNLINK_OUTPUTS, (task_id,))
     for row in await database.rows(connection, _OUTPUTS, (task_id, task_id)):
@@ -210,7 +210,7 @@ class Models:
 
     async def of_task(self, task_id: str) -> dict[str, builtins.list[ModelRef]]:
         """What a task calls its models, by ``input`` and ``output``, oldest first."""
-        found = await self._state.read(lambda session: model_rows.refs(session, [task_id]))
+        found = await self._state.read(lambda session: task_models.refs(session, [task_id]))
         return found.get(task_id, {})
 
     async def link(self, task_id: str, kind: str, name: str, model_id: str, by: By) -> None:
@@ -226,7 +226,7 @@ class Models:
         async def unit(connection: Session) -> None:
             await _check_open(connection, task_id)
             await _get(connection, model_id)
-            await model_rows.link(connection, task_id, kind, name, model_id)
+            await task_models.link(connection, task_id, kind, name, model_id)
 
         await self._state.write(fenced(by, unit))
 
@@ -240,7 +240,7 @@ class Models:
 
         async def unit(connection: Session) -> None:
             await _check_open(connection, task_id)
-            await model_rows.unlink(connection, task_id, kind, model_id)
+            await task_models.unlink(connection, task_id, kind, model_id)
 
         await self._state.write(fenced(by, unit))
 

@@ -18,6 +18,7 @@ from dray.runtime.models import (
     ConfigObject,
     EnvironmentReport,
     Execution,
+    ModelRef,
     Parameter,
     Policy,
     QueueEntry,
@@ -27,7 +28,7 @@ from dray.runtime.models import (
 )
 from dray.runtime.resources import Resources
 from dray.runtime.states import Phase, State
-from dray.runtime.store import database
+from dray.runtime.store import database, task_models
 from dray.runtime.store.session import Session
 
 T = TypeVar("T")
@@ -150,9 +151,17 @@ async def load_tasks(
     artifacts: dict[str, list[Artifact]] = {}
     for row in await ask(_ARTIFACTS):
         artifacts.setdefault(row["task_id"], []).append(load(Artifact, row["document"]))
+    models = await task_models.refs(connection, wanted)
     attempts = {row["task_id"]: attempt_of(row) for row in await ask(_LATEST_ATTEMPTS)}
     return {
-        row["id"]: _task_of(row, tags, artifacts, attempts.get(row["id"]), with_diff=with_diff)
+        row["id"]: _task_of(
+            row,
+            tags,
+            artifacts,
+            attempts.get(row["id"]),
+            models.get(row["id"], {}),
+            with_diff=with_diff,
+        )
         for row in await ask(_TASKS)
     }
 
@@ -185,6 +194,7 @@ def _task_of(
     tags: dict[tuple[str, int], list[str]],
     artifacts: dict[str, list[Artifact]],
     attempt: Attempt | None,
+    models: dict[str, list[ModelRef]],
     *,
     with_diff: bool,
 ) -> Task:
@@ -224,6 +234,7 @@ def _task_of(
         runtime=json.loads(row["runtime"]),
         progress=row["progress"],
         artifacts=artifacts.get(row["id"], []),
+        models=models,
         attempt=attempt,
     )
 

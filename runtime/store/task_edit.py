@@ -11,6 +11,7 @@ from dray.runtime import codec
 from dray.runtime.errors import InvalidInput, NotEditable
 from dray.runtime.ids import is_id
 from dray.runtime.models import Execution, Parameter, Policy, Task
+from dray.runtime.registry import INPUT
 from dray.runtime.resources import Resources, check
 from dray.runtime.states import State
 from dray.runtime.store.contract import CloneRequest, TaskEdit
@@ -129,6 +130,7 @@ def cloned(source: Task, request: CloneRequest, new_id: str, owner: str) -> Task
         execution=source.execution,
         parameters=source.parameters,
         configuration=source.configuration,
+        models={INPUT: source.models.get(INPUT, [])},
     )
 
 

@@ -20,6 +20,7 @@ from dray.runtime.store import (
     projects,
     rows,
     task_edit,
+    task_models,
     task_query,
     transitions,
 )
@@ -290,10 +291,11 @@ class Tasks:
                     task_id=task_id,
                     state=str(head.state),
                 )
-            await transitions.forget_outputs(connection, task_id, head.epoch)
+            now = self._clock.now()
+            await transitions.forget_outputs(connection, task_id, head.epoch, by, now)
             await audit.forget(connection, task_id)
             await connection.execute(_DELETE, (task_id,))
-            await audit.record(connection, self._clock.now(), "delete", head, head, by)
+            await audit.record(connection, now, "delete", head, head, by)
             database.announce(Change(head, Head(task_id, State.DRAFT)))
 
         await self._state.write(fenced(by, unit))
@@ -332,6 +334,7 @@ class Tasks:
         for system, tags in enumerate((task.tags, task.system_tags)):
             for tag in tags:
                 await connection.execute(_ADD_TAG, (task.id, tag, system))
+        await task_models.link_those_there(connection, task.id, task.models)
         await audit.record(connection, now, "create", head, head, by)
 
     async def _update(self, connection: Session, task: Task, now: float) -> None:

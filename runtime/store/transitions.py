@@ -10,7 +10,7 @@ from dray.runtime.errors import IllegalTransition, NotFound, StaleEpoch
 from dray.runtime.ids import new_id
 from dray.runtime.machine import Command, Head
 from dray.runtime.states import TRANSITIONS, Phase, State, is_terminal
-from dray.runtime.store import audit, database, rows
+from dray.runtime.store import audit, database, models, rows
 from dray.runtime.store.contract import By, Change
 from dray.runtime.store.session import Session
 
@@ -121,7 +121,7 @@ async def apply(
         return await _told(connection, before, after)
     await _write_head(connection, before, after)
     if after.state is not before.state:
-        await _change_state(connection, now, before, after, command, opening)
+        await _change_state(connection, now, before, after, command, opening, by)
     if _began_executing(before, after):
         await connection.execute(_EXECUTING, (now, task_id, after.epoch))
     event = event_name(before, after, command)
@@ -223,6 +223,7 @@ async def _change_state(
     after: Head,
     command: Command,
     opening: Opening | None,
+    by: By,
 ) -> None:
     task_id = after.task_id
     if before.state is State.PENDING:
@@ -236,7 +237,7 @@ async def _change_state(
         await _open_attempt(connection, now, after, command, opening)
     elif after.state is State.DRAFT and is_terminal(before.state):
         await connection.execute(_DRAFT_AGAIN, (now, task_id))
-        await forget_outputs(connection, task_id, before.epoch)
+        await forget_outputs(connection, task_id, before.epoch, by, now)
     elif after.state is State.DRAFT:
         await connection.execute(_OUT_OF_QUEUE, (now, task_id))
     elif is_terminal(before.state):
@@ -300,8 +301,11 @@ async def _open_attempt(
     )
 
 
-async def forget_outputs(connection: Session, task_id: str, epoch: int) -> None:
+async def forget_outputs(
+    connection: Session, task_id: str, epoch: int, by: By, now: float
+) -> None:
     """Delete what a task put out, here at once, elsewhere as soon as this has committed."""
+    await models.forget_outputs(connection, task_id, by, now)
     for sql in _FORGET_OUTPUTS:
         await connection.execute(sql, (task_id,))
     await connection.execute(_TO_PURGE, (task_id, epoch))
