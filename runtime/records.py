@@ -8,9 +8,9 @@ member ``k`` is the kind and ``t`` the time (seconds since the epoch). The other
     text        level, message
     plot        title, series, i, type (table, confusion_matrix), data (JSON of that type)
     artifact    the members of ``models.Artifact``; its bytes lie in the spool's ``blobs/SHA256``
-    parameters  values: flat name -> {value, type, description}
-    configuration  values: name -> {text, type, description}
-    properties  values: name -> text
+    parameters  values: flat name -> {value, type, description}; null takes one away
+    configuration  values: name -> {text, type, description}; null takes one away
+    properties  values: name -> text; null takes one away
     runtime     values: name -> text (facts about host and process)
     execution   values: members of ``models.Execution`` captured after the start
     tags        add: [..], remove: [..]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from dray.runtime import codec
 from dray.runtime.models import Execution
@@ -50,9 +52,15 @@ async def _write_documents(connection: Session, task_id: str, facts: Facts) -> N
         execution = merged_execution(execution, facts.execution)
     documents = (
         execution,
-        {**json.loads(row["parameters"]), **codec.to_json(facts.parameters)},
-        {**json.loads(row["configuration"]), **codec.to_json(facts.configuration)},
-        {**json.loads(row["properties"]), **facts.properties},
-        {**json.loads(row["runtime"]), **facts.runtime},
+        _merged(row["parameters"], facts.parameters),
+        _merged(row["configuration"], facts.configuration),
+        _merged(row["properties"], facts.properties),
+        _merged(row["runtime"], facts.runtime),
     )
     await connection.execute(_UPDATE, (*map(rows.dump, documents), task_id))
+
+
+def _merged(standing: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON column with ``changes``; None takes an entry away."""
+    merged = {**json.loads(standing), **codec.to_json(changes)}
+    return {name: value for name, value in merged.items() if value is not None}

@@ -31,13 +31,16 @@ class Facts:
     """What records say about their task; the last word on a name stays.
 
     Attributes:
+        parameters: None for one that is to go; likewise configuration and properties.
         tags: tag → whether it is to be there.
     """
 
     artifacts: dict[str, Artifact] = field(default_factory=dict[str, Artifact])
-    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
-    configuration: dict[str, ConfigObject] = field(default_factory=dict[str, ConfigObject])
-    properties: dict[str, str] = field(default_factory=dict[str, str])
+    parameters: dict[str, Parameter | None] = field(default_factory=dict[str, "Parameter | None"])
+    configuration: dict[str, ConfigObject | None] = field(
+        default_factory=dict[str, "ConfigObject | None"]
+    )
+    properties: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
     runtime: dict[str, str] = field(default_factory=dict[str, str])
     execution: dict[str, Any] = field(default_factory=dict[str, Any])
     tags: dict[str, bool] = field(default_factory=dict[str, bool])
@@ -153,17 +156,20 @@ def _artifact(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
 
 
 def _parameters(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
-    values = {name: codec.from_json(Parameter, value) for name, value in record["values"].items()}
-    parsed.facts.parameters.update(values)
+    for name, value in record["values"].items():
+        gone = value is None
+        parsed.facts.parameters[name] = None if gone else codec.from_json(Parameter, value)
 
 
 def _configuration(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
-    values = {name: codec.from_json(ConfigObject, v) for name, v in record["values"].items()}
-    parsed.facts.configuration.update(values)
+    for name, value in record["values"].items():
+        gone = value is None
+        parsed.facts.configuration[name] = None if gone else codec.from_json(ConfigObject, value)
 
 
 def _properties(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
-    parsed.facts.properties.update(_texts(record["values"]))
+    for name, value in record["values"].items():
+        parsed.facts.properties[name] = None if value is None else _text(value)
 
 
 def _runtime(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
