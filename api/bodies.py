@@ -195,6 +195,18 @@ class MissingBlobs:
 
 
 @dataclass(frozen=True)
+class PartialBlob:
+    """How much of a blob is here.
+
+    Attributes:
+        done: it is whole, and kept.
+    """
+
+    n_bytes: int
+    done: bool
+
+
+@dataclass(frozen=True)
 class NewQueue:
     """A queue to make; ``elastic``: agents are made for its tasks as needed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from dray.runtime.answers import Enqueued, FrameReply, Started
 from dray.runtime.codec import from_json, to_json
 from dray.runtime.errors import InvalidInput
 from dray.runtime.records import FRAME_TYPE, Frame, encode_frame
+from dray.sdk import blob_pieces
 from dray.sdk.transport import Transport, quoted
 
 #: Hashes asked about in one request: 4096 of them are about 280 KB of JSON.
@@ -109,12 +110,23 @@ class AttemptCalls:
             missing += answer["missing"]
         return missing
 
-    def put_blob(self, source: Path | bytes, *, sha256: str = "") -> str:
+    def put_blob(
+        self,
+        source: Path | bytes,
+        *,
+        sha256: str = "",
+        on_progress: Callable[[int], None] | None = None,
+    ) -> str:
         """Send a file or bytes to the blob store; returns the sha256 it is kept under.
 
-        Give ``sha256`` when it is known already, and the file is read once instead of twice.
+        Give ``sha256`` when it is known already, and the file is read once instead of twice. A
+        file over 16 MiB goes in pieces: what the server has of it is not sent again, by this
+        call or a later one. ``on_progress`` is told how many bytes of such a file are there.
         """
         address = sha256 or _digest(source)
+        if isinstance(source, Path) and source.stat().st_size > blob_pieces.PIECE_BYTES:
+            blob_pieces.send(self._http, source, address, on_progress=on_progress)
+            return address
         self._http.upload(f"/blobs/{quoted(address)}", source)
         return address
 

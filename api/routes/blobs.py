@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, Response
 
 from dray.api import auth, bodies
 from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
+from dray.runtime.errors import TooLarge
+from dray.runtime.records import OFFSET_LIMIT
 
 #: Network blocks are small, and each write is a trip to a thread.
 _WRITE_BYTES = 1 << 20
@@ -33,6 +36,53 @@ async def put_blob(request: Request, sha256: str, context: Ctx, by: auth.Creator
             await writer.write(block)
         await context.store.fencing.check(by)  # an upload takes long; nothing of it is kept
     return Response(status_code=201)
+
+
+@router.get("/{sha256}/part", dependencies=[auth.READS])
+async def look_at_part(sha256: str, context: Ctx) -> bodies.PartialBlob:
+    """How much of a blob has arrived: where whoever sends it in pieces goes on."""
+    if await context.store.blobs.has(sha256):
+        size = (await context.store.blobs.path(sha256)).stat().st_size
+        return bodies.PartialBlob(size, done=True)
+    return bodies.PartialBlob(await context.store.partial_blobs.n_bytes(sha256), done=False)
+
+
+@router.patch("/{sha256}/part", openapi_extra=_RAW_BODY)
+async def put_part(
+    request: Request,
+    sha256: str,
+    context: Ctx,
+    by: auth.Creator,
+    offset: Annotated[int, Query(ge=0, lt=OFFSET_LIMIT)] = 0,
+    total: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            lt=OFFSET_LIMIT,
+            description="bytes of the whole; unless said, this is the last piece",
+        ),
+    ] = None,
+) -> bodies.PartialBlob:
+    """Take the bytes of a blob from `offset` on; with the last of `total` it becomes a blob.
+
+    What has arrived stays when the connection breaks or the server begins anew, for two days.
+    """
+    limit = context.settings.upload_limit_bytes
+    if (offset if total is None else total) > limit:
+        raise TooLarge(
+            f"a blob of {total or offset} bytes is over the limit of {limit} (upload_limit_bytes)",
+            limit_bytes=limit,
+        )
+    if await context.store.blobs.has(sha256):
+        return bodies.PartialBlob(total or 0, done=True)
+    async with context.store.partial_blobs.part(sha256, offset) as writer:
+        async for block in _gathered(request.stream()):
+            await writer.write(block)
+    await context.store.fencing.check(by)
+    if total is not None and writer.at < total:
+        return bodies.PartialBlob(writer.at, done=False)
+    await context.store.partial_blobs.settle(sha256, writer.at if total is None else total)
+    return bodies.PartialBlob(writer.at, done=True)
 
 
 @router.get("/{sha256}", dependencies=[auth.READS], response_class=FileResponse)

@@ -41,7 +41,7 @@ class BlobWriter:
             StoreUnusable: the disk refuses it.
         """
         self._reserve.require_room_for_blobs()
-        await _on_disk(self._announced, self._append, data)
+        await on_disk(self._announced, self._append, data)
 
     def _append(self, data: bytes) -> None:
         self._digest.update(data)
@@ -65,11 +65,11 @@ class Blobs:
 
     async def has(self, sha256: str) -> bool:
         """Whether the content is here."""
-        return await asyncio.to_thread(self._place(sha256).is_file)
+        return await asyncio.to_thread(self.place(sha256).is_file)
 
     async def missing(self, sha256s: Iterable[str]) -> list[str]:
         """Those whose content is not here, each once, in the order given."""
-        wanted = {sha256: self._place(sha256) for sha256 in sha256s}
+        wanted = {sha256: self.place(sha256) for sha256 in sha256s}
 
         def look() -> list[str]:
             return [sha256 for sha256, place in wanted.items() if not place.is_file()]
@@ -82,7 +82,7 @@ class Blobs:
         Raises:
             NotFound: it is not here.
         """
-        place = self._place(sha256)
+        place = self.place(sha256)
         if not await asyncio.to_thread(place.is_file):
             raise NotFound(f"there is no blob {sha256}", sha256=sha256)
         return place
@@ -96,10 +96,10 @@ class Blobs:
             InsufficientStorage: the disk is full, or nearly; nothing is kept.
             StoreUnusable: the disk refuses it.
         """
-        place = self._place(sha256)
+        place = self.place(sha256)
         self._reserve.require_room_for_blobs()
         aside = self._root / "incoming" / new_id()
-        file = await _on_disk(sha256, _open_aside, aside)
+        file = await on_disk(sha256, _open_aside, aside)
         try:
             writer = BlobWriter(file, sha256, self._reserve)
             yield writer
@@ -109,7 +109,7 @@ class Blobs:
                     field="sha256",
                     value=sha256,
                 )
-            await _on_disk(sha256, _settle, file, aside, place)
+            await on_disk(sha256, settle, file, aside, place)
         finally:
             file.close()
             aside.unlink(missing_ok=True)
@@ -138,7 +138,8 @@ class Blobs:
             for path in incoming.iterdir():
                 path.unlink(missing_ok=True)
 
-    def _place(self, sha256: str) -> Path:
+    def place(self, sha256: str) -> Path:
+        """Where the content is, or will be; InvalidInput where ``sha256`` is none."""
         if not _SHA256.fullmatch(sha256):
             raise InvalidInput(
                 f"{sha256!r} is not a sha256: 64 lower-case hexadecimal digits",
@@ -148,7 +149,7 @@ class Blobs:
         return self._root / sha256[:2] / sha256
 
 
-async def _on_disk(sha256: str, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+async def on_disk(sha256: str, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
     """What ``work`` returns, off the loop; a disk that refuses becomes an error for people."""
     try:
         return await asyncio.to_thread(work, *args, **named)
@@ -162,7 +163,8 @@ def _open_aside(path: Path) -> BinaryIO:
     return path.open("xb", buffering=0)  # so that closing it has nothing left to write
 
 
-def _settle(file: BinaryIO, aside: Path, place: Path) -> None:
+def settle(file: BinaryIO, aside: Path, place: Path) -> None:
+    """Give what was written to ``aside`` its name, both on the disk; blocks."""
     os.fsync(file.fileno())
     make_folder(place.parent)
     aside.replace(place)

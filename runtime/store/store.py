@@ -29,6 +29,7 @@ from dray.runtime.store.ingest import Ingest
 from dray.runtime.store.migrate import migrate, migrations
 from dray.runtime.store.models import Models
 from dray.runtime.store.outputs import Outputs
+from dray.runtime.store.partial_blobs import PartialBlobs
 from dray.runtime.store.projects import Projects
 from dray.runtime.store.queues import Queues
 from dray.runtime.store.reserve import Limits, Reserve
@@ -75,6 +76,7 @@ class Store:
         self.audit = Audit(state)
         self.fencing = Fencing(state, clock)
         self.blobs = Blobs(home.blobs, reserve)
+        self.partial_blobs = PartialBlobs(home.blobs, self.blobs, reserve, clock)
         self.idempotency = Idempotency(state, clock)
         self.ingest = Ingest(state, results, self.console, clock, locks, reserve)
 
@@ -105,6 +107,7 @@ class Store:
             )
             store = cls(home, clock, reserve, holding, *opened)
             await asyncio.to_thread(store.blobs.clear_incoming)
+            await asyncio.to_thread(store.partial_blobs.sweep)
             await store._outputs.purge()
         except BaseException:
             for one in opened:

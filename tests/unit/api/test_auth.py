@@ -17,6 +17,7 @@ CREATING = {
     ("post", "/api/v1/tasks/{id}/enqueue"),
     ("post", "/api/v1/blobs/missing"),
     ("put", "/api/v1/blobs/{sha256}"),
+    ("patch", "/api/v1/blobs/{sha256}/part"),
 }
 
 

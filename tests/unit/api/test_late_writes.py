@@ -47,6 +47,7 @@ CREATING: dict[tuple[str, str], Any] = {
     ("POST", "/tasks/{id}/enqueue"): {"queue": "gpu"},
     ("POST", "/blobs/missing"): {"sha256": [SHA256]},
     ("PUT", "/blobs/{sha256}"): BLOB,
+    ("PATCH", "/blobs/{sha256}/part"): BLOB,
 }
 #: Routes that no task's token may use.
 NEVER: dict[tuple[str, str], Any] = {
@@ -61,7 +62,11 @@ NEVER: dict[tuple[str, str], Any] = {
 }
 WRITING = {**OF_ITS_TASK, **CREATING}
 #: The look at the fence is all these have: they write to no row of the store.
-WITHOUT_TRANSACTION = {("POST", "/blobs/missing"), ("PUT", "/blobs/{sha256}")}
+WITHOUT_TRANSACTION = {
+    ("POST", "/blobs/missing"),
+    ("PUT", "/blobs/{sha256}"),
+    ("PATCH", "/blobs/{sha256}/part"),
+}
 
 
 async def supersede(api: Api, task: Task) -> None:
