@@ -44,6 +44,10 @@ if TYPE_CHECKING:
             """Set parameters by flat name."""
             ...
 
+        def drop_parameter(self, name: str) -> None:
+            """Take a parameter away, by flat name."""
+            ...
+
         def put_configuration(self, name: str, members: dict[str, str]) -> None:
             """Set a configuration object."""
             ...
@@ -126,15 +130,14 @@ class RunningHandle:
         self.attempt.task.update({k: v for k, v in fresh.items() if k not in own})
 
     def put_parameters(self, values: dict[str, Json], *, replace: bool = False) -> None:
-        """Record parameters; a running task can add and change them, not drop them."""
-        gone = set(self.data.get("parameters") or {}) - set(values) if replace else set[str]()
-        if gone:
-            raise InvalidInput(
-                f"a running task keeps its parameters, so {', '.join(sorted(gone))} cannot be "
-                "dropped; use update_parameters",
-                field="parameters",
-            )
+        """Record parameters, and with ``replace`` that the others are gone."""
+        if replace:
+            self.attempt.drop_parameters(set(self.data.get("parameters") or {}) - set(values))
         self.attempt.put_parameters(values)
+
+    def drop_parameter(self, name: str) -> None:
+        """Record that a parameter is gone."""
+        self.attempt.drop_parameters([name])
 
     def put_configuration(self, name: str, members: dict[str, str]) -> None:
         """Record a configuration object."""
@@ -143,17 +146,10 @@ class RunningHandle:
         connect.put_configuration(self.attempt, name, members)
 
     def put_properties(self, values: Mapping[str, str | None]) -> None:
-        """Record user properties; removing one is the server's to do."""
-        standing = self.data.setdefault("properties", {})
-        given = {name: value for name, value in values.items() if value is not None}
-        gone = [name for name, value in values.items() if value is None]
-        if given:
-            standing.update(given)
-            self.attempt.record("properties", values=given)
-        if gone:
-            self.client().edit_task(self.attempt.task_id, properties=dict.fromkeys(gone))
-            for name in gone:
-                standing.pop(name, None)
+        """Record user properties, and those that are gone."""
+        standing: dict[str, str | None] = {**(self.data.get("properties") or {}), **values}
+        self.data["properties"] = {k: v for k, v in standing.items() if v is not None}
+        self.attempt.record("properties", values=dict(values))
 
     def put_tags(self, tags: list[str]) -> None:
         """Record which tags come and go."""
@@ -172,6 +168,7 @@ class RunningHandle:
     def put_execution(self, members: Json) -> None:
         """Record what is known of the code and packages now."""
         self.data.setdefault("execution", {}).update(members)
+        self.attempt.stated.update(members)
         self.attempt.record("execution", values=members)
 
     def put_policy(self, members: Json) -> None:
@@ -226,6 +223,10 @@ class ServerHandle:
     def put_parameters(self, values: dict[str, Json], *, replace: bool = False) -> None:
         """Edit the draft's parameters."""
         self._edit(parameters=values, replace_parameters=replace)
+
+    def drop_parameter(self, name: str) -> None:
+        """Take a parameter from the draft."""
+        self._edit(parameters={name: None})
 
     def put_configuration(self, name: str, members: dict[str, str]) -> None:
         """Edit the draft's configuration."""

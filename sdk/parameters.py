@@ -1,7 +1,8 @@
 """How a value of the user's code becomes the text of a parameter, and how text becomes a value.
 
 The code's own default decides the type it gets back; what cannot be read raises ValueError,
-and the caller keeps the default and says so. Part of the child's path: light imports only.
+and the caller keeps the default and says so. Types are named as ClearML does: ``int``,
+``list/float``, nothing for None. Part of the child's path: light imports only.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ import json
 import os
 from collections.abc import Callable, Mapping
 
+from dray.sdk import flow_text
 from dray.sdk.light import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from typing import Any
-
-#: Types a parameter may state; anything else is stored without one.
-TYPE_NAMES = frozenset({"int", "float", "bool", "str", "list", "dict", "tuple", "none"})
 
 _TRUE = frozenset({"true", "1", "yes", "on", "y", "t"})
 _FALSE = frozenset({"false", "0", "no", "off", "n", "f", ""})
@@ -31,9 +30,9 @@ def to_text(value: Any) -> tuple[str, str]:
     """
     value = _plain(value)
     if value is None:
-        return "", "none"
+        return "", ""
     if isinstance(value, enum.Enum):
-        return value.name, ""
+        return value.name, type(value).__name__
     for kind in (bool, int, float):
         if isinstance(value, kind):
             return kind.__repr__(cast("Any", value)), kind.__name__
@@ -41,17 +40,43 @@ def to_text(value: Any) -> tuple[str, str]:
         return str(value), "str"
     for container in (list, tuple, dict):
         if isinstance(value, container):
-            return _container_text(value), container.__name__
+            return _container_text(value), _container_type(value, container.__name__)
     if isinstance(value, os.PathLike):
         return os.fspath(cast("os.PathLike[str]", value)), "str"
-    return str(value), ""
+    return str(value), type(value).__name__
 
 
-def as_record(value: Any, description: str = "") -> dict[str, str]:
-    """``value`` as the JSON members of ``models.Parameter``."""
+def is_storable(value: Any) -> bool:
+    """Whether ``value`` says something as text, which functions and bare objects do not."""
+    value = _plain(value)
+    if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict, enum.Enum)):
+        return True
+    if isinstance(value, os.PathLike):
+        return True
+    kind = cast("type[Any]", type(value))
+    has_words = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    return has_words and not callable(value) and not _is_bulky(value)
+
+
+def as_record(
+    value: Any, description: str = "", standing: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """``value`` as the JSON members of ``models.Parameter``.
+
+    Args:
+        value: to be stored.
+        description: help text.
+        standing: what is stored by that name now: its type stays where ``value`` fits it, its
+            description where none is given.
+    """
     text, type_name = to_text(value)
-    if isinstance(value, enum.Enum) and not description:
-        description = "one of " + ", ".join(member.name for member in type(value))
+    known = (standing or {}).get("type", "")
+    if known and known != type_name and isinstance(value, (str, int, float)) and _fits(text, known):
+        type_name = known
+    description = description or (standing or {}).get("description", "")
+    if isinstance(value, enum.Enum) and "Values:" not in description:
+        names = ",\n".join(member.name for member in type(value))
+        description = f"{description}\nValues:\n{names}".lstrip()
     return {"value": text, "type": type_name, "description": description}
 
 
@@ -72,16 +97,22 @@ def from_text(text: str, default: Any, *, type_name: str = "", hint: Any = None)
         return default
     if default is None:
         return _without_default(text, type_name, hint)
+    if text == "" and type(default) in (int, float):
+        return None
     return _as_type(text, cast("type[Any]", type(default)))
 
 
 def guess(text: str, type_name: str = "") -> Any:
-    """The value of ``text`` by its stored type, or by its looks when no type is stored."""
-    if type_name in ("", "none"):
-        return _by_looks(text)
+    """The value of ``text`` by its stored type; text of a type that is not basic stays text.
+
+    Without a type, empty text is None.
+    """
+    kind = type_name.partition("/")[0]
+    if kind in ("", "none", "NoneType"):
+        return text or None
     try:
-        return _CASTS[type_name](text)
-    except (KeyError, ValueError):
+        return _CASTS[kind](text)
+    except (KeyError, ValueError, ArithmeticError):
         return text
 
 
@@ -134,6 +165,29 @@ def _container_text(value: Any) -> str:
     return json.dumps(plain, default=_element_text, skipkeys=True)
 
 
+def _container_type(value: Any, name: str) -> str:
+    """``list/int`` where all elements are of one type, else ``list``."""
+    elements: list[Any] = list(value.values() if name == "dict" else value)
+    kinds = {type(element).__name__ for element in elements}
+    return f"{name}/{kinds.pop()}" if len(kinds) == 1 else name
+
+
+def _fits(text: str, type_name: str) -> bool:
+    cast_to = _CASTS.get(type_name.partition("/")[0])
+    if cast_to is None:
+        return False
+    try:
+        cast_to(text)
+    except (ValueError, ArithmeticError):
+        return False
+    return True
+
+
+def _is_bulky(value: Any) -> bool:
+    # An array or a table is data, not a setting.
+    return hasattr(value, "__array__") or hasattr(value, "__dataframe__")
+
+
 def _is_literal(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_literal(item) for item in cast("list[Any]", value))
@@ -154,11 +208,7 @@ def _without_default(text: str, type_name: str, hint: Any) -> Any:
     kind = _concrete(hint)
     if text == "" and kind is not str:
         return None
-    if kind is not None:
-        return _as_type(text, kind)
-    if type_name == "str":
-        return text
-    return guess(text, type_name)
+    return guess(text, type_name) if kind is None else _as_type(text, kind)
 
 
 def _concrete(hint: Any) -> type[Any] | None:
@@ -183,7 +233,10 @@ def _as_type(text: str, kind: type[Any]) -> Any:
         if issubclass(kind, base):
             value = _CASTS[base.__name__](text)
             return value if kind is base else _subclass_value(kind, value)
-    raise ValueError(f"values of type {kind.__name__} cannot be read from text")
+    try:
+        return cast("Any", kind)(text)
+    except Exception as exc:  # a class of the user's may raise anything
+        raise ValueError(f"{kind.__name__} cannot be made of {text!r}: {exc}") from exc
 
 
 def _subclass_value(kind: Any, value: Any) -> Any:
@@ -202,27 +255,15 @@ def _enum_member(text: str, kind: type[enum.Enum]) -> enum.Enum:
     raise ValueError(f"{text!r} is none of {names}")
 
 
-def _literal(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        import ast
-
-        try:
-            return ast.literal_eval(text)
-        except (SyntaxError, TypeError, MemoryError, RecursionError) as exc:
-            raise ValueError(f"neither JSON nor a Python literal: {text!r}") from exc
-
-
 def _to_list(text: str) -> list[Any]:
-    value = _literal(text)
+    value = flow_text.read(text)
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"expected a list such as [1, 2], got {text!r}")  # noqa: TRY004
     return list(cast("list[Any]", value))
 
 
 def _to_dict(text: str) -> dict[Any, Any]:
-    value = _literal(text)
+    value = flow_text.read(text)
     if not isinstance(value, Mapping):
         raise ValueError(f'expected a dict such as {{"a": 1}}, got {text!r}')  # noqa: TRY004
     return dict(cast("dict[Any, Any]", value))
@@ -237,21 +278,3 @@ _CASTS: dict[str, Callable[[str], Any]] = {
     "tuple": lambda text: tuple(_to_list(text)),
     "dict": _to_dict,
 }
-
-
-def _by_looks(text: str) -> Any:
-    lowered = text.strip().lower()
-    if lowered in ("", "none", "null"):
-        return None
-    if lowered in ("true", "false"):
-        return lowered == "true"
-    try:
-        return to_number(text)
-    except (ValueError, OverflowError):
-        pass  # not a number
-    if text.lstrip()[:1] in ("[", "{", "("):
-        try:
-            return _literal(text)
-        except ValueError:
-            return text
-    return text

@@ -9,12 +9,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable
 
 from dray.runtime.errors import InvalidInput
 from dray.runtime.spool import SpoolWriter
 from dray.sdk.light import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 #: Names below the spool's folder, as ``runtime.paths.SpoolPaths`` has them (a test compares):
@@ -27,6 +29,8 @@ BLOBS_FOLDER = "blobs"
 #: How the attempt came to be, as ``attempt.json`` says.
 AGENT = "agent"
 LOCAL = "local"
+#: By hand, with the values of a stored task, as an agent would run it.
+SIMULATED = "simulated"
 
 _VARIABLES = ("DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_MASTER_PID")
 
@@ -45,6 +49,10 @@ class Session:
     def __init__(self, spool: str, master_pid: int) -> None:
         self.spool = spool
         self.task = _read(os.path.join(spool, TASK_FILE))
+        #: Parameters the task had as the attempt began, by flat name.
+        self.given_parameters = dict(
+            cast("dict[str, dict[str, str]]", self.task.get("parameters") or {})
+        )
         self.attempt = _read(os.path.join(spool, ATTEMPT_FILE), missing_is_empty=True)
         self.master_pid = master_pid
         self.initial_iteration = int(self.task.get("initial_iteration") or 0)
@@ -56,6 +64,10 @@ class Session:
         self.last_iteration_before: int | None = None
         #: Outcome that a ``mark_*`` call stated; nothing states another one after it.
         self.marked = ""
+        #: Finds what is known of the code, in the process that began a run by hand.
+        self.capture: Callable[[], dict[str, Any]] | None = None
+        #: Members of the execution that this process stated itself.
+        self.stated: set[str] = set()
 
     @property
     def task_id(self) -> str:
@@ -77,6 +89,19 @@ class Session:
         """Whether no server knew of this run when it began."""
         return not self.is_remote and not self.epoch
 
+    def execution(self) -> dict[str, Any]:
+        """What runs: code, packages, arguments; reads the code where nobody has done so yet."""
+        standing = cast("dict[str, Any]", self.task.setdefault("execution", {}))
+        if self.is_remote:
+            return standing
+        if self.capture is not None:
+            found, self.capture = self.capture(), None
+        else:
+            found = _read(os.path.join(self.spool, "captured.json"), missing_is_empty=True)
+        standing.update({k: v for k, v in found.items() if k not in self.stated})
+        self.stated.update(found)
+        return standing
+
     @property
     def is_master(self) -> bool:
         """Whether this process began the attempt, as opposed to its children."""
@@ -87,12 +112,15 @@ class Session:
         self.writer.append(kind, **members)
 
     def parameters(self, section: str) -> dict[str, dict[str, str]]:
-        """Stored parameters of one section by name, as members of ``models.Parameter``."""
+        """Parameters of one section by name, as members of ``models.Parameter``.
+
+        Those the task had as the attempt began, which win over the code's own under an agent;
+        not those that were recorded since.
+        """
         prefix = f"{section}/"
-        stored = cast("dict[str, dict[str, str]]", self.task.get("parameters") or {})
         return {
             name[len(prefix) :]: members
-            for name, members in stored.items()
+            for name, members in self.given_parameters.items()
             if name.startswith(prefix)
         }
 
@@ -103,6 +131,13 @@ class Session:
         if news:
             stored.update(news)
             self.record("parameters", values=news)
+
+    def drop_parameters(self, names: Iterable[str]) -> None:
+        """Record that parameters are gone, by flat name."""
+        stored = cast("dict[str, dict[str, str]]", self.task.setdefault("parameters", {}))
+        gone = [name for name in names if stored.pop(name, None) is not None]
+        if gone:
+            self.record("parameters", values=dict.fromkeys(gone))
 
     def count_from(self, iteration: int) -> None:
         """Add ``iteration`` to every one reported from now on, here and in new processes."""
