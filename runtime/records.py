@@ -8,6 +8,11 @@ member ``k`` is the kind and ``t`` the time (seconds since the epoch). The other
     text        level, message
     plot        title, series, i, type (table, confusion_matrix), data (JSON of that type)
     artifact    the members of ``models.Artifact``; its bytes lie in the spool's ``blobs/SHA256``
+    model       id, members of ``registry.Model`` that change, and what else is so: ``new`` (made
+                where it is not there), ``own`` (this task makes it), ``may_be_known`` (another
+                one with the same uri stands for it), ``published``, ``replace_metadata``; ``as``
+                (input, output) and ``called``: the task has it by that name; ``unlink`` (input,
+                output): it has it no more. Its bytes lie in the spool's ``blobs/SHA256``
     parameters  values: flat name -> {value, type, description}; null takes one away
     configuration  values: name -> {text, type, description}; null takes one away
     properties  values: name -> text; null takes one away
@@ -60,6 +65,7 @@ KINDS = frozenset(
         "text",
         "plot",
         "artifact",
+        "model",
         "parameters",
         "configuration",
         "properties",

@@ -8,7 +8,7 @@ from typing import Any
 
 from dray.runtime import codec
 from dray.runtime.models import Execution
-from dray.runtime.store import artifacts, database, rows
+from dray.runtime.store import artifacts, database, model_records, rows
 from dray.runtime.store.record_lines import Facts
 from dray.runtime.store.session import Session
 from dray.runtime.store.task_edit import merged_execution
@@ -36,6 +36,7 @@ async def write(connection: Session, task_id: str, facts: Facts, now: float) -> 
         return
     for artifact in facts.artifacts.values():
         await artifacts.put(connection, task_id, artifact)
+    await model_records.write(connection, task_id, facts.models, now)
     for tag, wanted in facts.tags.items():
         await connection.execute(_ADD_TAG if wanted else _DROP_TAG, (task_id, tag))
     await connection.execute(_TASK, (facts.comment, facts.progress, now, task_id))

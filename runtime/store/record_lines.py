@@ -12,6 +12,8 @@ from dray.runtime import codec
 from dray.runtime.errors import InvalidInput
 from dray.runtime.models import Artifact, ConfigObject, Execution, Parameter
 from dray.runtime.resources import check
+from dray.runtime.store import model_records
+from dray.runtime.store.model_records import ModelNews
 from dray.runtime.store.results import Batch, Point
 from dray.runtime.store.task_edit import merged_execution
 
@@ -32,10 +34,12 @@ class Facts:
 
     Attributes:
         parameters: None for one that is to go; likewise configuration and properties.
+        models: in order; each says a part.
         tags: tag → whether it is to be there.
     """
 
     artifacts: dict[str, Artifact] = field(default_factory=dict[str, Artifact])
+    models: list[ModelNews] = field(default_factory=list[ModelNews])
     parameters: dict[str, Parameter | None] = field(default_factory=dict[str, "Parameter | None"])
     configuration: dict[str, ConfigObject | None] = field(
         default_factory=dict[str, "ConfigObject | None"]
@@ -155,6 +159,10 @@ def _artifact(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
     parsed.facts.artifacts[artifact.name] = artifact
 
 
+def _model(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    parsed.facts.models.append(model_records.parse(record, _time(record)))
+
+
 def _parameters(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
     for name, value in record["values"].items():
         gone = value is None
@@ -211,6 +219,7 @@ _READERS: dict[str, Callable[[Parsed, dict[str, Any], int], None]] = {
     "text": _message,
     "plot": _plot,
     "artifact": _artifact,
+    "model": _model,
     "parameters": _parameters,
     "configuration": _configuration,
     "properties": _properties,

@@ -301,9 +301,7 @@ async def _open_attempt(
     )
 
 
-async def forget_outputs(
-    connection: Session, task_id: str, epoch: int, by: By, now: float
-) -> None:
+async def forget_outputs(connection: Session, task_id: str, epoch: int, by: By, now: float) -> None:
     """Delete what a task put out, here at once, elsewhere as soon as this has committed."""
     await models.forget_outputs(connection, task_id, by, now)
     for sql in _FORGET_OUTPUTS:
