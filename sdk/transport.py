@@ -13,12 +13,12 @@ from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from dray.runtime.errors import DrayError, InvalidInput, ServerUnreachable, error_classes
+from dray.sdk.call import API, Call
 from dray.sdk.connections import Answer, NotSentError, Pool, Request, describe, exchange
 from dray.sdk.sse import ServerEvent, parse_events
 
 T = TypeVar("T")
 
-API = "/api/v1"
 #: Pauses between retries: 0.2 s, 0.4 s … up to 5 s, each by half at random.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 #: How long a stream or a wait that once worked tries to get back to a restarting server.
@@ -56,20 +56,34 @@ class Transport:
         timeout_s: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(
-                f"{url!r} is no server address: it should look like http://HOST:8262",
-                field="url",
-                value=url,
-            )
-        if not token.isascii() or not token.isprintable():
-            raise InvalidInput("the token holds characters no token has", field="token")
+        parts, host = urlsplit(url), check_address(url)
+        check_token(token)
         self.url = url.rstrip("/")
         self._prefix, self._token = parts.path.rstrip("/"), token
         self._retries, self._timeout_s, self._sleep = retries, timeout_s, sleep
         tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._pool = Pool(parts.hostname, parts.port, tls)
+        self._pool = Pool(host, parts.port, tls)
+
+    def send(self, call: Call[T]) -> T:
+        """One request and what its answer is read as.
+
+        Raises:
+            ServerUnreachable: no server answers.
+            DrayError: what the server raised, as the same class.
+        """
+        answer = self.call(
+            call.method,
+            call.path,
+            call.body,
+            query=call.query,
+            headers=call.headers,
+            base=call.base,
+            idempotent=call.idempotent,
+            retries=call.retries,
+            timeout_s=call.timeout_s,
+            extra_timeout_s=call.extra_timeout_s,
+        )
+        return call.read(answer)
 
     def call(
         self,
@@ -102,7 +116,7 @@ class Transport:
             sent.setdefault("Content-Type", "application/json")
         silence_s = (self._timeout_s if timeout_s is None else timeout_s) + extra_timeout_s
         request = self._request(
-            method, base + path + _query(query), sent, body, silence_s, idempotent
+            method, base + path + encode_query(query), sent, body, silence_s, idempotent
         )
         data = self._repeat(request, _read, self._retries if retries is None else retries)
         try:
@@ -133,7 +147,7 @@ class Transport:
             ServerUnreachable: also when the body ends before its length.
         """
         request = self._request(
-            "GET", API + path + _query(query), dict(headers or {}), silence_s=timeout_s
+            "GET", API + path + encode_query(query), dict(headers or {}), silence_s=timeout_s
         )
         with self._repeat(request, _whole_answer, self._retries) as answer:
             while block := answer.read(_BLOCK_BYTES):
@@ -153,7 +167,7 @@ class Transport:
         last_id, alive_at, failures = "", 0.0, 0
         while True:
             sent = {**headers, "Last-Event-ID": last_id} if last_id else headers
-            request = self._request("GET", API + path + _query(query), sent)
+            request = self._request("GET", API + path + encode_query(query), sent)
             try:
                 with self._repeat(request, _whole_answer, 0) as answer:
                     if answer.status == 204:  # the protocol's word for "do not come again"
@@ -247,6 +261,41 @@ class Transport:
         )
 
 
+def encode_query(query: Mapping[str, Any] | None) -> str:
+    """``query`` as the end of a URL: what is None or empty is left out, a list repeats its name."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in (query or {}).items():
+        values = cast("list[Any]", value) if isinstance(value, list) else [value]
+        pairs += [(name, _text(v)) for v in values if v is not None and v != ""]
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def check_address(url: str) -> str:
+    """The host of a server's address.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(
+            f"{url!r} is no server address: it should look like http://HOST:8262",
+            field="url",
+            value=url,
+        )
+    return parts.hostname
+
+
+def check_token(token: str) -> None:
+    """Refuse what could not be sent in a header.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    if not token.isascii() or not token.isprintable():
+        raise InvalidInput("the token holds characters no token has", field="token")
+
+
 def decode_problem(problem: Mapping[str, Any], said: str) -> DrayError:
     """The error a server raised, as the same class.
 
@@ -271,14 +320,6 @@ def _read(answer: Answer) -> bytes:
 
 def _whole_answer(answer: Answer) -> Answer:
     return answer
-
-
-def _query(query: Mapping[str, Any] | None) -> str:
-    pairs: list[tuple[str, str]] = []
-    for name, value in (query or {}).items():
-        values = cast("list[Any]", value) if isinstance(value, list) else [value]
-        pairs += [(name, _text(v)) for v in values if v is not None and v != ""]
-    return f"?{urlencode(pairs)}" if pairs else ""
 
 
 def _text(value: Any) -> str:

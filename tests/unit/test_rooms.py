@@ -44,6 +44,7 @@ RULES = (
     Rule("runtime", RUNTIME),
     Rule("runtime/hardware.py", RUNTIME, lazily=("psutil", "pynvml")),
     Rule("runtime/store", ("dray.runtime",), ("aiosqlite",)),
+    Rule("runtime/store/record_lines.py", ("dray.runtime",), ("msgspec",)),
     Rule("envbuilder", (*RUNTIME, "dray.envbuilder")),
     Rule("envbuilder/uvtool.py", (*RUNTIME, "dray.envbuilder"), lazily=("uv",)),
     Rule("envbuilder/git.py", (*RUNTIME, "dray.envbuilder"), lazily=("git",)),
@@ -52,6 +53,8 @@ RULES = (
         (*RUNTIME, "dray.sdk", "-dray.sdk.cli"),
         lazily=("cloudpickle", "psutil", "numpy", "pandas", "matplotlib", "PIL"),
     ),
+    # For event loops, so never in a training process.
+    Rule("sdk/async_transport.py", (*RUNTIME, "dray.sdk", "-dray.sdk.cli"), ("httpx2",)),
     Rule("sdk/cli", (*RUNTIME, "dray.sdk"), ("typer",), lazily=("rich",)),
     Rule("sdk/cli/cluster.py", (*RUNTIME, "dray.sdk"), ("typer",), ("rich", "dray.actors.cluster")),
     Rule(
