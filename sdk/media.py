@@ -44,7 +44,8 @@ def put_bytes(
         iteration: step it belongs to; None is 0.
         data: of the file.
         extension: of the file's name, such as ``.png``; its type is told by it.
-        max_history: newest samples kept of the title and series; None or negative: all.
+        max_history: newest samples kept of the title and series; below 0 all, None as many as the
+            server keeps anyway.
     """
     return _put(attempt, title, series, iteration, data, extension, max_history, may_move=False)
 
@@ -152,7 +153,7 @@ def _members(
         "content_type": _content_type(filename),
         "uri": "",
     }
-    if max_history is not None and max_history > 0:
+    if max_history is not None:
         members["history"] = max_history
     return members
 

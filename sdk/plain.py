@@ -185,14 +185,14 @@ def _foreign(value: Any, depth: int) -> Any:
 
 def _unpacked(members: Mapping[Any, Any]) -> Any:
     """The numbers of an array that plotly packed as base64."""
+    import struct
     from base64 import b64decode
 
     code = _PACKED.get(str(members["dtype"]))
     if code is None:
         return {name: member for name, member in members.items() if name != "bdata"}
-    shaped: list[Any] = (
-        memoryview(b64decode(str(members["bdata"]))).cast(cast("Any", code)).tolist()
-    )
+    data = b64decode(str(members["bdata"]))
+    shaped: list[Any] = list(struct.unpack(f"<{len(data) // struct.calcsize(code)}{code}", data))
     sizes = [int(size) for size in str(members.get("shape") or "").split(",") if size.strip()]
     for size in reversed(sizes[1:]):
         shaped = [shaped[i : i + size] for i in range(0, len(shaped), max(1, size))]
