@@ -66,6 +66,9 @@ class Settings:
             and hashed, stated as a gap, not kept. 256 KiB/s.
         reuse_window_h: hours in which ``Task.init`` reuses the last task of the same name.
         offline: record to the spool only.
+        output_uri: where artifacts and models go unless a script says; empty: the server's store.
+        auto_pickle: keep objects that have no better form as pickles without being asked.
+        allow_pickle: load pickled artifacts without being asked.
     """
 
     home: Path = field(default_factory=_data_home)
@@ -90,6 +93,9 @@ class Settings:
     console_rate_bytes_s: int = 256 << 10
     reuse_window_h: float = 72.0
     offline: bool = False
+    output_uri: str = ""
+    auto_pickle: bool = False
+    allow_pickle: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,10 @@ class AttemptCalls:
         finally:
             aside.unlink(missing_ok=True)
         return to
+
+    def download_path(self, path: str) -> Iterator[bytes]:
+        """The body of a GET of any path below the API, in blocks."""
+        return self._http.download(path)
 
     def read_blob(self, sha256: str) -> bytes:
         """The bytes of a blob that fits in memory."""
