@@ -57,7 +57,7 @@ class TaskIterations(TaskBase):
         if attempt is None:
             self._handle.reload()
             return _highest(self._data.get("metrics") or {})
-        return max(self._before(attempt), _recorded(attempt), 0)
+        return max(self._before(attempt), last_recorded(attempt), 0)
 
     def _before(self, attempt: Session) -> int:
         """The highest iteration of earlier attempts: asked for once, they change no more."""
@@ -103,7 +103,7 @@ def _highest(metrics: dict[str, dict[str, Any]]) -> int:
     )
 
 
-def _recorded(attempt: Session) -> int:
+def last_recorded(attempt: Session) -> int:
     """The highest iteration in the spool's records; each line is read once."""
     with open(os.path.join(attempt.spool, RECORDS_FILE), "rb") as file:
         file.seek(attempt.n_looked_at)
