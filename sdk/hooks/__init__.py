@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 #: Each file has ``install(capture, module)``.
 HOOKS = (
     ("pytorch", "torch", "pytorch"),
-    ("pytorch", "torch.jit._script", "pytorch_script"),
     ("pytorch", "lightning.pytorch.trainer.trainer", "lightning"),
     ("pytorch", "pytorch_lightning.trainer.trainer", "lightning"),
-    ("joblib", "joblib.numpy_pickle", "joblib"),
+    ("joblib", "joblib", "joblib"),
     ("xgboost", "xgboost", "xgboost"),
     ("lightgbm", "lightgbm", "lightgbm"),
     ("catboost", "catboost", "catboost"),
@@ -37,6 +36,7 @@ HOOKS = (
     ("tensorboard", "tensorboard.summary.writer.event_file_writer", "tensorboard"),
     ("tensorboard", "tensorflow.python.summary.writer.event_file_writer", "tensorboard"),
     ("tensorboard", "tensorflow", "tf_summary"),
+    ("matplotlib", "matplotlib", "matplotlib_backend"),
     ("matplotlib", "matplotlib.figure", "matplotlib"),
     ("matplotlib", "matplotlib.pyplot", "matplotlib_pyplot"),
 )
@@ -117,19 +117,20 @@ def is_wanted(wanted: Wanted, key: str) -> bool:
         return bool(wanted)
     if not wanted:
         return False
-    if key == "joblib" and "joblib" not in wanted:
-        key = "scikit"  # one hook serves both names
-    value = wanted.get(key, True)
-    return True if isinstance(value, Mapping) else bool(value)
+    # One hook serves both names; either switches it off.
+    return all(bool(wanted.get(name, True)) for name in _names(key))
 
 
 def options_of(wanted: Wanted, key: str) -> Any:
     """What ``auto_connect_frameworks`` says of ``key``; True where it does not name it."""
     if not isinstance(wanted, Mapping):
         return True
-    if key == "joblib" and "joblib" not in wanted:
-        key = "scikit"
-    return wanted.get(key, True)
+    said = [wanted[name] for name in _names(key) if name in wanted]
+    return next((value for value in said if value is not True), True)
+
+
+def _names(key: str) -> tuple[str, ...]:
+    return ("scikit", "joblib") if key == "joblib" else (key,)
 
 
 class _Installer:

@@ -95,6 +95,10 @@ class Capture:
 
         self.replace(owner, name, wrapper)
         if isinstance(owner, type(sys)):
+            # Where it was defined too, or pickling it by name would find another function there.
+            home = sys.modules.get(getattr(original, "__module__", None) or "")
+            if _attributes(home).get(name) is original:
+                self.replace(home, name, wrapper)
             self._rebind(original, wrapper)
 
     def replace(self, owner: Any, name: str, value: Any) -> None:
