@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 from dray.runtime.answers import FrameReply
 from dray.runtime.causes import Cause
 from dray.runtime.codec import to_json
-from dray.runtime.errors import InvalidInput, OffsetMismatch, TooLarge
+from dray.runtime.errors import OffsetMismatch
 from dray.runtime.models import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, Chunk, Frame
+from dray.runtime.spool import SpoolWriter
 from dray.runtime.spool_reader import SpoolReader, records_with
 from dray.sdk.shipped import load_shipped, save_shipped
 from dray.sdk.throttle import Throttle
+from dray.sdk.uploads import Blob, BlobSender, Uploads
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +27,13 @@ log = logging.getLogger(__name__)
 FRAME_BYTES = 1 << 20
 #: ``shipped.json`` is a hint, so it need not be written for every frame.
 _SAVE_EVERY_S = 1.0
+#: Records that name a file of the spool by its sha256.
+_WITH_BLOBS = frozenset({"artifact", "media", "model"})
 #: A server that moves its offsets on every frame is not one to follow for ever.
 _MISMATCH_LIMIT = 5
 
 
-class FrameSender(Protocol):
+class FrameSender(BlobSender, Protocol):
     """What shipping needs of a server; :class:`dray.sdk.client.Client` is one."""
 
     @property
@@ -44,14 +47,6 @@ class FrameSender(Protocol):
 
     def renew(self, task_id: str, epoch: int, *, wait_s: float = 0.0) -> FrameReply:
         """Renew the lease, waiting for a request to stop."""
-        ...
-
-    def missing_blobs(self, sha256: list[str]) -> list[str]:
-        """Which blobs the server lacks."""
-        ...
-
-    def put_blob(self, source: Path | bytes, *, sha256: str = "") -> str:
-        """Upload a blob."""
         ...
 
 
@@ -80,7 +75,7 @@ class Parcel:
 
     frame: Frame | None
     is_rest: bool
-    blobs: list[str] = field(default_factory=list[str])
+    blobs: list[Blob] = field(default_factory=list[Blob])
 
     @property
     def n_bytes(self) -> int:
@@ -119,7 +114,8 @@ class ParcelService:
         #: What the closing frame promised; files that grow afterwards are not looked at.
         self._final_totals: dict[str, int] | None = None
         #: Blobs the server has, or that nobody can send.
-        self._settled: set[str] = set()
+        self._settled: set[Blob] = set()
+        self._uploads = Uploads(spool.blobs, task_id, sender, self._tell)
 
     @property
     def offsets(self) -> Mapping[str, int]:
@@ -144,7 +140,7 @@ class ParcelService:
         """What to send now."""
         totals = self._final_totals or self._reader.totals()
         chunks = self._reader.chunks(self.offsets, totals, self._frame_bytes)
-        blobs: list[str] = []
+        blobs: list[Blob] = []
         if chunks and chunks[-1].stream == RECORDS:
             chunks[-1], blobs = self._before_unknown_blobs(chunks[-1])
             chunks = [chunk for chunk in chunks if chunk.data]
@@ -198,20 +194,14 @@ class ParcelService:
             epoch=self._epoch,
         )
 
-    def upload(self, hashes: list[str]) -> None:
-        """Send the blobs that the server lacks, from the spool's folder.
+    def upload(self, blobs: list[Blob], on_progress: Callable[[int], None] | None = None) -> None:
+        """Bring blobs from the spool's folder where they belong; see :class:`Uploads`.
 
-        A blob that is not there or is refused is told about and given up, so that the records
-        behind it can go: they are worth more than the artifact's bytes.
+        Raises:
+            DrayError: the server or a destination does not answer; try again.
         """
-        for sha256 in self._sender.missing_blobs(hashes):
-            path = self._spool.blobs / sha256
-            try:
-                path.open("rb").close()  # what cannot be read is told apart from a lost server
-                self._sender.put_blob(path, sha256=sha256)
-            except (OSError, TooLarge, InvalidInput) as exc:
-                log.warning("blob %s of task %s is not sent: %s", sha256[:12], self._task_id, exc)
-        self._settled.update(hashes)
+        self._uploads.send(blobs, on_progress)
+        self._settled.update(blobs)
 
     def save(self) -> None:
         """Write ``shipped.json`` now."""
@@ -229,17 +219,25 @@ class ParcelService:
         reached = {**self.offsets, **{c.stream: c.offset + len(c.data) for c in chunks}}
         return all(reached.get(name, 0) >= n_bytes for name, n_bytes in totals.items())
 
-    def _before_unknown_blobs(self, chunk: Chunk) -> tuple[Chunk, list[str]]:
+    def _tell(self, message: str) -> None:
+        """A line for the run's console: a record that the next frames take along."""
+        try:
+            with SpoolWriter(self._spool.stream(RECORDS)) as writer:
+                writer.append("text", level="warning", message=message)
+        except OSError as exc:
+            log.warning("%s (not told: %s)", message, exc)
+
+    def _before_unknown_blobs(self, chunk: Chunk) -> tuple[Chunk, list[Blob]]:
         """The records before the first that names an unsettled blob, and all such blobs."""
-        if b'"artifact"' not in chunk.data:
+        if b'"sha256"' not in chunk.data:
             return chunk, []
-        wanted: list[str] = []
+        wanted: list[Blob] = []
         position, cut = 0, None
         for line in chunk.data.splitlines(keepends=True):
-            for record in records_with([line], b'"artifact"'):
-                sha256 = record.get("sha256")
-                if record.get("k") == "artifact" and sha256 and sha256 not in self._settled:
-                    wanted.append(str(sha256))
+            for record in records_with([line], b'"sha256"'):
+                blob = Blob(str(record.get("sha256") or ""), str(record.get("uri") or ""))
+                if record.get("k") in _WITH_BLOBS and blob.sha256 and blob not in self._settled:
+                    wanted.append(blob)
                     cut = position if cut is None else cut
             position += len(line)
         return replace(chunk, data=chunk.data[:cut]), list(dict.fromkeys(wanted))

@@ -19,6 +19,7 @@ from dray.sdk.parcels import FRAME_BYTES, FrameSender, News, ParcelService
 from dray.sdk.threads import in_thread
 from dray.sdk.throttle import BURST_BYTES, BYTES_S, Throttle
 from dray.sdk.transport import pause_s
+from dray.sdk.uploads import Blob
 
 #: Answers after which nothing of this attempt will ever be taken; all others are tried again.
 _FINAL_ANSWERS = (
@@ -269,15 +270,20 @@ class Shipper:
         elif not parcel.is_rest or self._news.cause is not None:
             self._due = 0.0
 
-    def _begin_upload(self, hashes: list[str]) -> None:
+    def _begin_upload(self, blobs: list[Blob]) -> None:
         if self._upload is None or self._upload.done():
-            self._upload = asyncio.create_task(self._upload_all(hashes), name="upload")
+            self._upload = asyncio.create_task(self._upload_all(blobs), name="upload")
 
-    async def _upload_all(self, hashes: list[str]) -> None:
+    async def _upload_all(self, blobs: list[Blob]) -> None:
         """Upload beside the frames, so that a large model does not hold up the console."""
+        loop = asyncio.get_running_loop()
+
+        def progress(_: int) -> None:
+            self._taken_at = loop.time()  # the end of the run waits while bytes move
+
         for n_failures in range(1 << 30):
             try:
-                await in_thread(lambda: self._parcels.upload(hashes))
+                await in_thread(lambda: self._parcels.upload(blobs, progress))
             except _FINAL_ANSWERS as exc:
                 self._refuse(exc)
                 return

@@ -82,7 +82,14 @@ class Sink:
                 raise self.before.pop(0)
             return [one for one in sha256 if one not in self.blobs]
 
-    def put_blob(self, source: Path | bytes, *, sha256: str = "") -> str:
+    def put_blob(
+        self,
+        source: Path | bytes,
+        *,
+        sha256: str = "",
+        on_progress: Callable[[int], None] | None = None,
+    ) -> str:
+        _ = on_progress
         data = source if isinstance(source, bytes) else source.read_bytes()
         assert hashlib.sha256(data).hexdigest() == sha256
         with self.changed:

@@ -18,6 +18,7 @@ from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, STDERR, STDOUT, encode_record
 from dray.sdk.parcels import News, ParcelService
 from dray.sdk.shipped import Shipped, load_shipped, save_shipped
+from dray.sdk.uploads import Blob
 from tests.unit.sdk.sink import Sink, append, lost
 
 DONE = causes.exited(0)
@@ -133,7 +134,7 @@ def test_a_record_waits_for_the_blob_it_names(spool: SpoolPaths, sink: Sink) -> 
     append(spool.stream(STDOUT), b"console\n")
     parcels = service(spool, sink)
     _, parcel = parcels.send_next(News(cause=DONE))
-    assert parcel.blobs == [sha256]
+    assert parcel.blobs == [Blob(sha256)]
     assert sink.data == {STDOUT: b"console\n", RECORDS: b'{"k":"comment","text":"before"}\n'}
     parcels.upload(parcel.blobs)
     parcels.send_next(News(cause=DONE))
