@@ -120,11 +120,26 @@ class Series:
 
 
 @dataclass(frozen=True)
+class PointsPage:
+    """Some points of one series in order of arrival; a value that is not finite is None.
+
+    Attributes:
+        times: seconds since the epoch.
+        next_cursor: give it back to get what follows; None at the end.
+    """
+
+    iterations: list[int] = field(default_factory=list[int])
+    values: list[float | None] = field(default_factory=list[float | None])
+    times: list[float] = field(default_factory=list[float])
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
 class Plot:
     """A reported table, matrix or figure.
 
     Attributes:
-        type: says how to read ``data`` (``table``, ``confusion_matrix``).
+        type: says how to read ``data`` (``plotly``, ``table``, ``confusion_matrix``).
     """
 
     title: str
@@ -132,6 +147,29 @@ class Plot:
     iteration: int
     type: str
     data: Any = None
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Media:
+    """A debug sample: a file beside an iteration of a series.
+
+    Attributes:
+        seq: orders the samples of a task by arrival.
+        sha256: of its bytes.
+        uri: where its bytes lie; empty: they are the server's blob ``sha256``.
+        at: when it was reported, in seconds since the epoch.
+    """
+
+    seq: int
+    title: str
+    series: str
+    iteration: int
+    filename: str = ""
+    content_type: str = ""
+    sha256: str = ""
+    n_bytes: int = 0
+    uri: str = ""
     at: float = 0.0
 
 

@@ -74,6 +74,21 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Container:
+    """The container a task is to run in.
+
+    Attributes:
+        image: such as ``nvidia/cuda:12.4.0-runtime-ubuntu22.04``; empty: in none.
+        arguments: for whoever starts the container, such as ``--ipc=host -e A=1``.
+        setup_script: shell lines to run in it before anything else.
+    """
+
+    image: str = ""
+    arguments: str = ""
+    setup_script: str = ""
+
+
+@dataclass(frozen=True)
 class Execution:
     """Everything needed to run a task's code again.
 
@@ -96,6 +111,8 @@ class Execution:
             Empty: what the node is configured with.
         environment_manager: ``uv``.
         output_uri: where artifacts go; empty for the server's blob store.
+        binary: program that runs the entry point, such as ``/bin/bash``; empty: Python.
+        container: the container it is to run in.
         resources: what its agent must hold.
     """
 
@@ -113,6 +130,8 @@ class Execution:
     index_urls: list[str] = field(default_factory=list[str])
     environment_manager: str = "uv"
     output_uri: str = ""
+    binary: str = ""
+    container: Container = field(default_factory=Container)
     resources: Resources = field(default_factory=Resources)
 
 
@@ -258,13 +277,26 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class Metric:
-    """Summary of one scalar series: what a table of tasks shows without reading history."""
+    """Summary of one scalar series: what a table of tasks shows without reading history.
+
+    All but ``n_points`` speaks of finite values alone.
+
+    Attributes:
+        first: the value that arrived first; None where an older version did not keep it.
+        mean: of all values.
+        min_iteration: at which ``min`` was seen first.
+        max_iteration: at which ``max`` was seen first.
+    """
 
     last: float
     last_iteration: int
     min: float
     max: float
     n_points: int
+    first: float | None = None
+    mean: float | None = None
+    min_iteration: int | None = None
+    max_iteration: int | None = None
 
 
 @dataclass(frozen=True)
@@ -273,6 +305,9 @@ class Task:
 
     Attributes:
         project: full name, nested by ``/``.
+        project_id: of that project.
+        labels: number of each class by its name, for whoever reads the model's answers.
+        publish_on_completion: it is published as soon as it is completed.
         execution: in lists without the text of its diff.
         parameters: by flat name ``Section/name``.
         properties: user properties by name; editable in every state.
@@ -315,6 +350,9 @@ class Task:
     not_before: float | None = None
     initial_iteration: int = 0
     epoch: int = 0
+    project_id: str = ""
+    labels: dict[str, int] = field(default_factory=dict[str, int])
+    publish_on_completion: bool = False
     execution: Execution = field(default_factory=Execution)
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
     configuration: dict[str, ConfigObject] = field(default_factory=dict[str, ConfigObject])

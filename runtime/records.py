@@ -6,7 +6,9 @@ member ``k`` is the kind and ``t`` the time (seconds since the epoch). The other
     scalar      title, series, i (iteration), v (value)
     single      name, v
     text        level, message
-    plot        title, series, i, type (table, confusion_matrix), data (JSON of that type)
+    plot        title, series, i, type (plotly, table, confusion_matrix), data (JSON of that type)
+    media       title, series, i, filename, content_type, sha256, n_bytes, uri, history (samples of
+                the series that stay; below 0: all); without uri its bytes lie in ``blobs/SHA256``
     artifact    the members of ``models.Artifact``; its bytes lie in the spool's ``blobs/SHA256``
     model       id, members of ``registry.Model`` that change, and what else is so: ``new`` (made
                 where it is not there), ``own`` (this task makes it), ``may_be_known`` (another
@@ -64,6 +66,7 @@ KINDS = frozenset(
         "single",
         "text",
         "plot",
+        "media",
         "artifact",
         "model",
         "parameters",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from dray.runtime.answers import ConsolePage, ConsolePiece, Plot, Series
+from dray.runtime.answers import ConsolePage, ConsolePiece, Media, Plot, Series
 from dray.runtime.codec import from_json
 from dray.runtime.models import Artifact
 from dray.sdk.transport import Transport, quoted
@@ -89,10 +90,63 @@ class ResultCalls:
             for title, by_name in answer.items()
         }
 
-    def plots(self, task_id: str) -> list[Plot]:
-        """Every reported table, matrix and figure."""
-        answer = self._http.call("GET", f"/tasks/{quoted(task_id)}/plots")
-        return [from_json(Plot, plot) for plot in answer["items"]]
+    def points(self, task_id: str, title: str, series: str) -> Series:
+        """Every point of one series, by iteration; of one iteration as they arrived."""
+        path, query = f"/tasks/{quoted(task_id)}/points", {"title": title, "series": series}
+        found: list[tuple[int, float, float]] = []
+        cursor: str | None = None
+        while True:
+            answer = self._http.call("GET", path, query={**query, "cursor": cursor})
+            page = _series(answer)
+            found += zip(page.iterations, page.values, page.times, strict=True)
+            cursor = answer["next_cursor"]
+            if cursor is None:
+                break
+        found.sort(key=operator.itemgetter(0))
+        return Series([p[0] for p in found], [p[1] for p in found], [p[2] for p in found])
+
+    def plots(
+        self,
+        task_id: str,
+        *,
+        title: str = "",
+        series: str = "",
+        max_iterations: int | None = None,
+    ) -> list[Plot]:
+        """Reported tables, matrices and figures, the latest iterations first.
+
+        Args:
+            task_id: whole id.
+            title: of one chart only.
+            series: of one series only.
+            max_iterations: so many of the latest iterations of each series; None: all.
+        """
+        query = {"title": title, "series": series, "max_iterations": max_iterations}
+        path = f"/tasks/{quoted(task_id)}/plots"
+        return [from_json(Plot, plot) for plot in self._all(path, query)]
+
+    def media(
+        self,
+        task_id: str,
+        *,
+        title: str = "",
+        series: str = "",
+        max_iterations: int | None = None,
+    ) -> list[Media]:
+        """Debug samples, the latest iterations first; see :meth:`plots` for the arguments."""
+        query = {"title": title, "series": series, "max_iterations": max_iterations, "limit": 500}
+        path = f"/tasks/{quoted(task_id)}/media"
+        return [from_json(Media, one) for one in self._all(path, query)]
+
+    def _all(self, path: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The items of every page."""
+        cursor: str | None = None
+        while True:
+            answer = self._http.call("GET", path, query={**query, "cursor": cursor})
+            yield from answer["items"]
+            cursor = answer["next_cursor"]
+            if cursor is None:
+                return
 
     def artifacts(self, task_id: str) -> list[Artifact]:
         """The task's named outputs."""

@@ -1,36 +1,119 @@
-"""Scalars and plots a task has reported."""
+"""What a task has reported for people to look at: scalars, plots and debug samples."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
+from pydantic import TypeAdapter
+from starlette.responses import Response
 
 from dray.api import auth
 from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
-from dray.api.paging import whole
-from dray.runtime.answers import Page
-from dray.runtime.store.contract import Plot, ScalarSeries
+from dray.api.paging import Paged, cut, two_numbers
+from dray.runtime.answers import Page, PointsPage
+from dray.runtime.store.contract import Media, Plot, ScalarSeries
+
+T = TypeVar("T")
+
+#: Points in one page of a whole series.
+PAGE_POINTS = 50_000
 
 router = APIRouter(prefix=f"{API_PREFIX}/tasks/{{id}}", tags=["results"], dependencies=[auth.READS])
 
+Title = Annotated[str, Query(description="this one only")]
+Series = Annotated[str, Query(description="this one only")]
+LastIterations = Annotated[
+    int | None, Query(ge=1, lt=1 << 63, description="so many of the latest of each series")
+]
 
-@router.get("/scalars")
+_SCALARS = TypeAdapter(dict[str, dict[str, ScalarSeries]])
+_POINTS = TypeAdapter(PointsPage)
+_PLOTS = TypeAdapter(Page[Plot])
+
+
+@router.get("/scalars", response_model=dict[str, dict[str, ScalarSeries]])
 async def scalars(
     context: Ctx,
     task_id: auth.TaskId,
-    title: Annotated[str, Query(description="this one only")] = "",
-    series: Annotated[str, Query(description="this one only")] = "",
+    title: Title = "",
+    series: Series = "",
     max_points: Annotated[int, Query(ge=2, le=100_000, description="most points a series")] = 1000,
-) -> dict[str, dict[str, ScalarSeries]]:
+) -> Response:
     """Points by title and series, thinned so that peaks stay visible."""
-    return await context.store.results.scalars(
+    found = await context.store.results.scalars(
         task_id, title=title or None, series=series or None, max_points=max_points
     )
+    return await _reply(_SCALARS, found)
 
 
-@router.get("/plots")
-async def plots(context: Ctx, task_id: auth.TaskId) -> Page[Plot]:
-    """Every reported table and matrix."""
-    return whole(await context.store.results.plots(task_id))
+@router.get("/points", response_model=PointsPage)
+async def points(
+    context: Ctx,
+    task_id: auth.TaskId,
+    title: Annotated[str, Query(description="of the chart")],
+    series: Annotated[str, Query(description="of the chart")],
+    limit: Annotated[int, Query(ge=1, le=PAGE_POINTS, description="most points")] = PAGE_POINTS,
+    cursor: Annotated[str, Query(description="`next_cursor` of the page before")] = "",
+) -> Response:
+    """Every point of one series in order of arrival, a page at a time."""
+    found, after = await context.store.results.points(
+        task_id, title, series, two_numbers(cursor or None), limit
+    )
+    page = PointsPage(found.iterations, found.values, found.times, _cursor(after))
+    return await _reply(_POINTS, page)
+
+
+@router.get("/plots", response_model=Page[Plot])
+async def plots(
+    context: Ctx,
+    task_id: auth.TaskId,
+    title: Title = "",
+    series: Series = "",
+    max_iterations: LastIterations = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="most plots")] = 200,
+    cursor: Annotated[str, Query(description="`next_cursor` of the page before")] = "",
+) -> Response:
+    """Reported figures, tables and matrices, the latest iterations first; fewer where large."""
+    found, after = await context.store.results.plots_page(
+        task_id,
+        title or None,
+        series or None,
+        n_last=max_iterations,
+        after=two_numbers(cursor or None),
+        limit=limit,
+    )
+    return await _reply(_PLOTS, Page(found, _cursor(after)))
+
+
+@router.get("/media")
+async def media(
+    context: Ctx,
+    task_id: auth.TaskId,
+    page: Paged,
+    title: Title = "",
+    series: Series = "",
+    max_iterations: LastIterations = None,
+) -> Page[Media]:
+    """Debug samples, the latest iterations first; the bytes of one are the blob `sha256`."""
+    found = await context.store.results.media(
+        task_id,
+        title or None,
+        series or None,
+        n_last=max_iterations,
+        after=two_numbers(page.cursor),
+        limit=page.limit + 1,
+    )
+    return cut(found, page.limit, lambda one: f"{one.iteration}.{one.seq}")
+
+
+async def _reply(kind: TypeAdapter[T], value: T) -> Response:
+    # A large answer is written off the loop, which has others to serve.
+    body = await asyncio.to_thread(kind.dump_json, value)
+    return Response(body, media_type="application/json")
+
+
+def _cursor(after: tuple[int, int] | None) -> str | None:
+    return None if after is None else f"{after[0]}.{after[1]}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from dray.runtime import answers
-from dray.runtime.answers import ConsolePage, ConsolePiece, Page, Plot
+from dray.runtime.answers import ConsolePage, ConsolePiece, Media, Page, Plot
 from dray.runtime.causes import Cause
 from dray.runtime.machine import Head
 from dray.runtime.models import ConfigObject, Parameter, QueueEntry, Task, TaskType
@@ -23,6 +24,7 @@ __all__ = [
     "ConsolePage",
     "ConsolePiece",
     "FrameReply",
+    "Media",
     "OpenAttempt",
     "Page",
     "Plot",
@@ -31,6 +33,7 @@ __all__ = [
     "StoredReply",
     "TaskEdit",
     "TaskQuery",
+    "TaskSearch",
     "TextLine",
 ]
 
@@ -90,6 +93,30 @@ class TaskQuery:
     cursor: str | None = None
 
 
+class Include(str, Enum):
+    """How much of each task a search answers."""
+
+    IDS = "ids"
+    TASKS = "tasks"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True)
+class TaskSearch:
+    """A search in the words of ClearML's programs; see ``store.task_filter``.
+
+    Attributes:
+        filter: name → value, as ``task_filter`` has it.
+        limit: tasks in one page.
+        include: only ids, tasks as lists have them, or also diffs and metrics.
+    """
+
+    filter: dict[str, Any] = field(default_factory=dict[str, Any])
+    limit: int = 100
+    cursor: str | None = None
+    include: Include = Include.TASKS
+
+
 @dataclass(frozen=True)
 class TaskEdit:
     """What to change; a member that is None stays as it is.
@@ -102,12 +129,18 @@ class TaskEdit:
             Changing repository, commit, branch or diff drops the snapshot.
         policy: members of ``models.Policy`` to change.
         output_uri: short for ``execution.output_uri``.
+        parent_id: empty for none.
+        labels: all of them; number of each class by its name.
     """
 
     name: str | None = None
     project: str | None = None
     comment: str | None = None
     tags: list[str] | None = None
+    system_tags: list[str] | None = None
+    parent_id: str | None = None
+    labels: dict[str, int] | None = None
+    publish_on_completion: bool | None = None
     properties: dict[str, str | None] | None = None
     type: TaskType | None = None
     parameters: dict[str, Parameter | None] | None = None

@@ -26,7 +26,8 @@ UNION SELECT DISTINCT task_id, epoch FROM console
 UNION SELECT DISTINCT task_id, epoch FROM texts
 UNION SELECT DISTINCT task_id, epoch FROM plots
 UNION SELECT DISTINCT task_id, epoch FROM singles
-UNION SELECT DISTINCT s.task_id, p.epoch FROM series s JOIN points p ON p.series_id = s.id
+UNION SELECT DISTINCT task_id, epoch FROM media
+UNION SELECT DISTINCT s.task_id, c.epoch FROM series s JOIN chunks c ON c.series_id = s.id
 """
 _PURGED_UP_TO = "SELECT epoch FROM purges WHERE task_id = ?"
 _ATTEMPT = "SELECT 1 FROM attempts WHERE task_id = ? AND epoch = ?"
@@ -48,6 +49,7 @@ WHERE o.stream <> 'records' AND o.n_bytes > 0 AND NOT EXISTS (
 """
 _RECEIPTS = "SELECT task_id, epoch, receipt FROM attempts WHERE receipt <> '{}'"
 _ARTIFACTS = "SELECT task_id, name, sha256 FROM artifacts WHERE sha256 <> ''"
+_MEDIA = "SELECT task_id, title, series, sha256 FROM media WHERE sha256 <> '' AND uri = ''"
 _SNAPSHOTS = """
 SELECT t.id, json_extract(d.execution, '$.snapshot') AS snapshot
 FROM tasks t JOIN documents d ON d.task_id = t.id
@@ -145,10 +147,13 @@ def receipt_fault(path: Path, receipt: dict[str, Any]) -> str:
 
 
 def missing_blobs(evidence: Evidence) -> Iterator[Violation]:
-    """Artifacts and snapshots whose bytes are not there."""
+    """Artifacts, debug samples and snapshots whose bytes are not there."""
     for row in evidence.state.execute(_ARTIFACTS):
         if not evidence.blob(row["sha256"]).is_file():
             yield row["task_id"], f"artifact {row['name']}: no blob {row['sha256']}"
+    for row in evidence.results.execute(_MEDIA):
+        if not evidence.blob(row["sha256"]).is_file():
+            yield row["task_id"], f"sample {row['title']}/{row['series']}: no blob {row['sha256']}"
     broken: dict[str, str] = {}  # many tasks share one snapshot
     for row in evidence.state.execute(_SNAPSHOTS):
         snapshot = row["snapshot"]

@@ -103,6 +103,18 @@ SELECT p.task_id, 'outputs up to attempt ' || p.epoch || ' are to be deleted, bu
     || MIN(a.epoch) || ' is kept'
 FROM purges p JOIN attempts a ON a.task_id = p.task_id AND a.epoch <= p.epoch GROUP BY p.task_id
 """
+_CHUNKS = """
+SELECT s.task_id, s.title || '/' || s.name || ': a chunk of ' || c.n_points || ' points has '
+    || LENGTH(c.iterations) || ', ' || LENGTH(c.vals) || ' and ' || LENGTH(c.times) || ' bytes'
+FROM chunks c JOIN series s ON s.id = c.series_id
+WHERE LENGTH(c.iterations) <> 8 * c.n_points OR LENGTH(c.vals) <> 8 * c.n_points
+   OR LENGTH(c.times) <> 8 * c.n_points
+UNION ALL
+SELECT s.task_id, s.title || '/' || s.name || ': its summary is of ' || s.n_points
+    || ' points, there are ' || TOTAL(c.n_points)
+FROM series s LEFT JOIN chunks c ON c.series_id = s.id
+GROUP BY s.id HAVING s.n_points <> TOTAL(c.n_points)
+"""
 
 #: Name, promise, database, query for (subject, what was seen) of whatever breaks it.
 CHECKS: tuple[tuple[str, str, str, str], ...] = (
@@ -143,5 +155,11 @@ CHECKS: tuple[tuple[str, str, str, str], ...] = (
         "only outputs of attempts that were given up are about to be deleted",
         "state",
         _PURGES,
+    ),
+    (
+        "points_are_counted",
+        "a series has as many points as its summary says, each with its three numbers",
+        "results",
+        _CHUNKS,
     ),
 )

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from dray.runtime.errors import DrayError, InsufficientStorage, StoreUnusable
+from dray.runtime.store import packing
 from dray.runtime.store.ballast import is_full
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
@@ -114,6 +115,7 @@ def _bring_up(
     if missing and not is_new:
         _snapshot(connection, path, version, snapshots)
     connection.execute("PRAGMA journal_mode = WAL")  # kept in the file; readers beside a writer
+    packing.register(connection)
     for step in missing:
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{step.sql}\nPRAGMA user_version = {step.version};\nCOMMIT;"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from dray.runtime.store import series
 from dray.runtime.store.console import Console
 from dray.runtime.store.database import Database
 from dray.runtime.store.session import Session
@@ -14,13 +15,10 @@ from dray.runtime.store.task_locks import TaskLocks
 _DUE = "SELECT task_id, epoch FROM purges"
 _DONE = "DELETE FROM purges WHERE task_id = ? AND epoch = ?"
 _RESULTS = (
-    """DELETE FROM points WHERE epoch <= :epoch
-       AND series_id IN (SELECT id FROM series WHERE task_id = :task)""",
-    """DELETE FROM series WHERE task_id = :task
-       AND NOT EXISTS (SELECT 1 FROM points WHERE series_id = series.id)""",
     "DELETE FROM singles WHERE task_id = :task AND epoch <= :epoch",
     "DELETE FROM plots WHERE task_id = :task AND epoch <= :epoch",
     "DELETE FROM texts WHERE task_id = :task AND epoch <= :epoch",
+    "DELETE FROM media WHERE task_id = :task AND epoch <= :epoch",
     "DELETE FROM console WHERE task_id = :task AND epoch <= :epoch",
     "DELETE FROM offsets WHERE task_id = :task AND epoch <= :epoch",
 )
@@ -59,6 +57,7 @@ class Outputs:
 
     async def _purge_one(self, task_id: str, epoch: int) -> None:
         async def forget(connection: Session) -> None:
+            await series.drop_points(connection, task_id, epoch)
             for sql in _RESULTS:
                 await connection.execute(sql, {"task": task_id, "epoch": epoch})
 

@@ -1,4 +1,4 @@
-"""High-rate results: scalars, single values, plots and texts, and how far streams have come."""
+"""High-rate results: scalars, single values, plots, texts, media, and how far streams have come."""
 
 from __future__ import annotations
 
@@ -6,49 +6,53 @@ import asyncio
 import json
 import math
 import sqlite3
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
-from dray.runtime.downsample import min_max
 from dray.runtime.models import Metric
-from dray.runtime.store import database
-from dray.runtime.store.contract import Plot, ScalarSeries, TextLine
+from dray.runtime.store import database, media
+from dray.runtime.store.contract import Media, Plot, ScalarSeries, TextLine
 from dray.runtime.store.database import Database
+from dray.runtime.store.series import Points, page_of, read_chunks, thinned, write_points
 from dray.runtime.store.session import Session
 
 #: Points in one answer at most, whatever the number of series and the history.
 ANSWER_POINTS = 200_000
+#: Bytes of plots in one answer, unless the first alone has more.
+ANSWER_BYTES = 16 << 20
+
+#: No number of SQLite is higher.
+_HIGHEST = (1 << 63) - 1
 
 _OFFSETS = "SELECT stream, n_bytes FROM offsets WHERE task_id = ? AND epoch = ?"
 _SERIES = """
 SELECT * FROM series WHERE task_id = :task AND (:title IS NULL OR title = :title)
     AND (:name IS NULL OR name = :name) ORDER BY title, name
 """
-_POINTS = """
-SELECT iteration, value, at FROM points WHERE series_id = ? ORDER BY iteration, epoch, position
+_CHUNKS_AFTER = """
+SELECT c.id, c.n_points FROM chunks c JOIN series s ON s.id = c.series_id
+WHERE s.task_id = ? AND s.title = ? AND s.name = ? AND c.id >= ? ORDER BY c.id LIMIT ?
 """
+_CHUNK = "SELECT id, n_points, iterations, vals, times FROM chunks WHERE id = ?"
 # The machine is sampled by the clock: its charts say nothing of how far the script came.
 _LAST_ITERATION = """
-SELECT MAX((SELECT MAX(p.iteration) FROM points p WHERE p.series_id = s.id)) AS iteration
+SELECT MAX((SELECT MAX(c.last_iteration) FROM chunks c WHERE c.series_id = s.id)) AS iteration
 FROM series s WHERE s.task_id = ? AND s.title NOT LIKE ':monitor:%'
 """
 _SINGLES = "SELECT name, value FROM singles WHERE task_id = ? ORDER BY name"
+# Which plots, without their data: of each series the last iterations, newest first.
 _PLOTS = """
-SELECT * FROM plots WHERE task_id = :task AND (:title IS NULL OR title = :title)
-ORDER BY at DESC, title, series LIMIT :limit
+SELECT rowid, size FROM (
+    SELECT rowid, iteration, LENGTH(CAST(data AS BLOB)) AS size,
+        ROW_NUMBER() OVER (PARTITION BY title, series ORDER BY iteration DESC) AS nth
+    FROM plots WHERE task_id = :task AND (:title IS NULL OR title = :title)
+        AND (:name IS NULL OR series = :name)
+) WHERE nth <= :n_last AND (iteration, rowid) < (:iteration, :rowid)
+ORDER BY iteration DESC, rowid DESC LIMIT :limit
 """
+_PLOT = "SELECT rowid, * FROM plots WHERE rowid = ?"
 _TEXTS = "SELECT * FROM texts WHERE task_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 
-_MAKE_SERIES = "INSERT OR IGNORE INTO series (task_id, title, name) VALUES (?, ?, ?)"
-_FIND_SERIES = "SELECT * FROM series WHERE task_id = ? AND title = ? AND name = ?"
-_UPDATE_SERIES = """
-UPDATE series SET last = ?, last_iteration = ?, min = ?, max = ?, n_points = ? WHERE id = ?
-"""
-_ADD_POINT = """
-INSERT OR IGNORE INTO points (series_id, iteration, epoch, position, value, at)
-VALUES (?, ?, ?, ?, ?, ?)
-"""
 _PUT_SINGLE = """
 INSERT INTO singles (task_id, name, epoch, value, at) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (task_id, name) DO UPDATE
@@ -66,30 +70,19 @@ VALUES (?, ?, ?, ?, ?, ?)
 """
 
 
-@dataclass(frozen=True)
-class Point:
-    """One scalar; ``position`` is the byte at which its record begins in the stream."""
-
-    iteration: int
-    position: int
-    value: float
-    at: float
-
-
 @dataclass
 class Batch:
     """Results out of the records of one frame.
 
     Attributes:
-        points: (title, series) → points in order of arrival.
+        points: (title, series) → points.
         singles: name → (value, time); the last one stays.
         plots: (title, series, iteration, type, JSON, time).
         texts: (position, time, level, message).
+        media: debug samples in order of arrival.
     """
 
-    points: dict[tuple[str, str], list[Point]] = field(
-        default_factory=dict[tuple[str, str], list[Point]]
-    )
+    points: dict[tuple[str, str], Points] = field(default_factory=dict[tuple[str, str], Points])
     singles: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     plots: list[tuple[str, str, int, str, str, float]] = field(
         default_factory=list[tuple[str, str, int, str, str, float]]
@@ -97,6 +90,7 @@ class Batch:
     texts: list[tuple[int, float, str, str]] = field(
         default_factory=list[tuple[int, float, str, str]]
     )
+    media: list[media.Sample] = field(default_factory=list[media.Sample])
 
 
 class Results:
@@ -121,6 +115,10 @@ class Results:
                     min=row["min"],
                     max=row["max"],
                     n_points=row["n_points"],
+                    first=row["first"],
+                    mean=_mean(row["total"], row["n_finite"]),
+                    min_iteration=row["min_iteration"],
+                    max_iteration=row["max_iteration"],
                 )
         return metrics
 
@@ -153,27 +151,109 @@ class Results:
         limit = max(2, min(max_points, ANSWER_POINTS // max(1, len(found))))
         answer: dict[str, dict[str, ScalarSeries]] = {}
         for row in found:
-            points = await self._results.rows(_POINTS, (row["id"],))
+            chunks = await self._results.read(partial(read_chunks, series_id=row["id"]))
             # A long history is thinned off the loop, which has others to serve.
-            thinned = await asyncio.to_thread(_thin, points, limit)
-            answer.setdefault(row["title"], {})[row["name"]] = thinned
+            few = await asyncio.to_thread(thinned, chunks, limit)
+            answer.setdefault(row["title"], {})[row["name"]] = few
         return answer
 
+    async def points(
+        self, task_id: str, title: str, series: str, after: tuple[int, int] | None, limit: int
+    ) -> tuple[ScalarSeries, tuple[int, int] | None]:
+        """Every point of a series in order of arrival, some at a time.
+
+        Args:
+            task_id: whole id.
+            title: of the chart.
+            series: of the chart.
+            after: where the page before ended; None for the first.
+            limit: points at most.
+
+        Returns:
+            Points, and where the next page goes on; None at the end.
+        """
+        chunk, n_taken = after or (0, 0)
+
+        async def unit(session: Session) -> list[sqlite3.Row]:
+            # A chunk has a point at least.
+            wanted = (task_id, title, series, chunk, limit + 2)
+            chunks, n_points = list[sqlite3.Row](), -n_taken
+            for one in await database.rows(session, _CHUNKS_AFTER, wanted):
+                if n_points > limit:
+                    break
+                n_points += one["n_points"]
+                chunks += await database.rows(session, _CHUNK, (one["id"],))
+            return chunks
+
+        chunks = await self._results.read(unit)
+        return await asyncio.to_thread(page_of, chunks, (chunk, n_taken), limit)
+
     async def plots(self, task_id: str, title: str | None = None, limit: int = 200) -> list[Plot]:
-        """The plots reported last, newest first; per title, series and iteration the last one."""
-        wanted = {"task": task_id, "title": title, "limit": limit}
-        found = await self._results.rows(_PLOTS, wanted)
-        return [
-            Plot(
-                title=row["title"],
-                series=row["series"],
-                iteration=row["iteration"],
-                type=row["type"],
-                data=json.loads(row["data"], parse_constant=str),
-                at=row["at"],
-            )
-            for row in found
-        ]
+        """The plots of the latest iterations; see :meth:`plots_page`."""
+        return (await self.plots_page(task_id, title, limit=limit))[0]
+
+    async def plots_page(
+        self,
+        task_id: str,
+        title: str | None = None,
+        series: str | None = None,
+        *,
+        n_last: int | None = None,
+        after: tuple[int, int] | None = None,
+        limit: int = 200,
+    ) -> tuple[list[Plot], tuple[int, int] | None]:
+        """Plots by iteration, the newest first; per title, series and iteration the last one.
+
+        Args:
+            task_id: whole id.
+            title: of one chart only.
+            series: of one series only.
+            n_last: so many iterations of each series; None: all.
+            after: where the page before ended; None for the first.
+            limit: plots at most; fewer when they are large.
+
+        Returns:
+            Plots, and where the next page goes on; None at the end.
+        """
+        iteration, rowid = after or (_HIGHEST, _HIGHEST)
+        wanted = {
+            "task": task_id,
+            "title": title,
+            "name": series,
+            "n_last": _HIGHEST if n_last is None else n_last,
+            "iteration": iteration,
+            "rowid": rowid,
+            "limit": limit + 1,
+        }
+
+        async def unit(session: Session) -> tuple[list[sqlite3.Row], bool]:
+            found = await database.rows(session, _PLOTS, wanted)
+            kept, n_bytes = list[sqlite3.Row](), 0
+            for one in found[:limit]:
+                n_bytes += one["size"]
+                if kept and n_bytes > ANSWER_BYTES:
+                    break
+                kept += await database.rows(session, _PLOT, (one["rowid"],))
+            return kept, len(kept) < len(found)
+
+        rows, has_more = await self._results.read(unit)
+        plots = await asyncio.to_thread(lambda: [_plot_of(row) for row in rows])
+        return plots, (rows[-1]["iteration"], rows[-1]["rowid"]) if has_more else None
+
+    async def media(
+        self,
+        task_id: str,
+        title: str | None = None,
+        series: str | None = None,
+        *,
+        n_last: int | None = None,
+        after: tuple[int, int] | None = None,
+        limit: int = 200,
+    ) -> list[Media]:
+        """Debug samples by iteration, the newest first (see ``store.media``)."""
+        return await media.read(
+            self._results, task_id, title, series, n_last=n_last, after=after, limit=limit
+        )
 
     async def texts(self, task_id: str, after: int = 0, limit: int = 1000) -> list[TextLine]:
         """Lines of ``report_text`` in order of arrival, after a ``seq``."""
@@ -190,10 +270,21 @@ class Results:
         return await self._results.rows(_SERIES, wanted)
 
 
+def _plot_of(row: sqlite3.Row) -> Plot:
+    return Plot(
+        title=row["title"],
+        series=row["series"],
+        iteration=row["iteration"],
+        type=row["type"],
+        data=json.loads(row["data"], parse_constant=str),
+        at=row["at"],
+    )
+
+
 async def write_batch(connection: Session, task_id: str, epoch: int, batch: Batch) -> None:
     """Write the results of one frame in the transaction that moves its offsets."""
-    for (title, name), points in batch.points.items():
-        await _write_points(connection, task_id, epoch, (title, name), points)
+    for name, points in batch.points.items():
+        await write_points(connection, task_id, epoch, name, points)
     await connection.executemany(
         _PUT_SINGLE,
         [(task_id, name, epoch, value, at) for name, (value, at) in batch.singles.items()],
@@ -206,51 +297,12 @@ async def write_batch(connection: Session, task_id: str, epoch: int, batch: Batc
         ],
     )
     await connection.executemany(_ADD_TEXT, [(task_id, epoch, *line) for line in batch.texts])
-
-
-async def _write_points(
-    connection: Session,
-    task_id: str,
-    epoch: int,
-    series: tuple[str, str],
-    points: list[Point],
-) -> None:
-    row = await database.row(connection, _FIND_SERIES, (task_id, *series))
-    if row is None:
-        await connection.execute(_MAKE_SERIES, (task_id, *series))
-        row = await database.row(connection, _FIND_SERIES, (task_id, *series))
-    if row is None:
-        raise LookupError(f"series {series} of task {task_id} was not made")
-    await connection.executemany(
-        _ADD_POINT,
-        # SQLite keeps NaN as NULL, which reads back as "not finite".
-        [(row["id"], p.iteration, epoch, p.position, p.value, p.at) for p in points],
-    )
-    await connection.execute(_UPDATE_SERIES, (*_summary(row, points), row["id"]))
-
-
-def _summary(row: sqlite3.Row, points: list[Point]) -> tuple[Any, ...]:
-    """The series' summary after ``points``, which arrived in this order."""
-    finite = [p for p in points if math.isfinite(p.value)]
-    n_points = row["n_points"] + len(points)
-    if not finite:
-        return row["last"], row["last_iteration"], row["min"], row["max"], n_points
-    values = [p.value for p in finite]
-    if row["last"] is not None:
-        values += [row["min"], row["max"]]
-    return finite[-1].value, finite[-1].iteration, min(values), max(values), n_points
-
-
-def _thin(points: Iterable[sqlite3.Row], limit: int) -> ScalarSeries:
-    rows = list(points)
-    values = [row["value"] if _is_finite(row["value"]) else None for row in rows]
-    kept = min_max(values, limit)
-    return ScalarSeries(
-        iterations=[rows[i]["iteration"] for i in kept],
-        values=[values[i] for i in kept],
-        times=[rows[i]["at"] for i in kept],
-    )
+    await media.write(connection, task_id, epoch, batch.media)
 
 
 def _is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
+
+
+def _mean(total: float, n_finite: int) -> float | None:
+    return total / n_finite if n_finite and math.isfinite(total) else None

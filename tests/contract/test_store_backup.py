@@ -441,9 +441,13 @@ def test_a_backup_of_an_older_schema_is_brought_up(
     database.write_bytes(members[2][1])
     with closing(sqlite3.connect(database)) as connection:
         connection.executescript(
-            "DROP INDEX console_gaps; ALTER TABLE offsets DROP COLUMN n_missing; "
-            "ALTER TABLE console DROP COLUMN missing; ALTER TABLE console DROP COLUMN position; "
-            "PRAGMA user_version = 1"
+            "DROP TABLE media; DROP TABLE chunks; ALTER TABLE series DROP COLUMN first; "
+            "ALTER TABLE series DROP COLUMN min_iteration; ALTER TABLE series DROP COLUMN total; "
+            "ALTER TABLE series DROP COLUMN max_iteration; "
+            "ALTER TABLE series DROP COLUMN n_finite; "
+            "CREATE TABLE points (series_id, iteration, epoch, position, value, at); "
+            "INSERT INTO points SELECT id, last_iteration, 1, 0, last, 1.0 FROM series; "
+            "PRAGMA user_version = 2"
         )
     members[2] = (members[2][0], database.read_bytes())
     manifest = Manifest.decode(members.pop()[1], file)
@@ -454,7 +458,7 @@ def test_a_backup_of_an_older_schema_is_brought_up(
     older = Manifest(
         manifest.made_at,
         "0.0.1",
-        {**manifest.schemas, "results": 1},
+        {**manifest.schemas, "results": 2},
         {**manifest.members, name: member},
     )
     members.append((tarfile.TarInfo("manifest.json"), older.encode()))

@@ -43,6 +43,9 @@ async def fill(home: HomePaths) -> dict[str, str]:
         await world.record(done, epoch, "scalar", title="loss", series="train", i=1, v=0.5)
         members = {"name": "model", "type": "file", "sha256": sha256, "n_bytes": len(model)}
         await world.record(done, epoch, "artifact", **members)
+        image = await store.blobs.put(b"pixels")
+        members = {"filename": "a.png", "content_type": "image/png", "sha256": image, "n_bytes": 6}
+        await world.record(done, epoch, "media", title="seen", series="a", i=1, **members)
         await world.ship(done, epoch, Chunk("stdout", 0, OUTPUT[:7]))
         end = finish_of(causes.exited(0), stdout=OUTPUT)
         await world.ship(done, epoch, Chunk("stdout", 7, OUTPUT[7:]), finish=end)
@@ -126,7 +129,7 @@ FORGERIES: list[tuple[str, Callable[[Forge], None]]] = [
     ),
     (
         "results_references",
-        lambda forge: forge.results("INSERT INTO points VALUES (99, 1, 1, 1, 0.5, 1)"),
+        lambda forge: forge.results("INSERT INTO chunks VALUES (999, 99, 1, 0, 0, '', '', '')"),
     ),
     ("known_states", by_sql(SET + "state = 'paused' WHERE id = :draft")),
     ("known_states", by_sql(SET + "phase = 'thinking' WHERE id = :running")),
@@ -191,6 +194,9 @@ FORGERIES: list[tuple[str, Callable[[Forge], None]]] = [
         by_sql("UPDATE audit SET to_state = 'aborted' WHERE task_id = :failed AND event = 'fail'"),
     ),
     ("audit_chain", by_sql("DELETE FROM audit WHERE task_id = :completed AND event = 'claim'")),
+    ("points_are_counted", lambda forge: forge.results("UPDATE chunks SET vals = x'00'")),
+    ("points_are_counted", lambda forge: forge.results("UPDATE series SET n_points = 2")),
+    ("points_are_counted", lambda forge: forge.results("DELETE FROM chunks")),
     ("audit_chain", by_sql("DELETE FROM audit WHERE task_id = :draft")),
     ("audit_chain", by_sql("UPDATE audit SET event = 'requeue' WHERE event = 'publish'")),
     (
@@ -225,6 +231,7 @@ FORGERIES: list[tuple[str, Callable[[Forge], None]]] = [
     ("console_files", lambda forge: forge.console().unlink()),
     ("receipts", lambda forge: forge.console().write_bytes(OUTPUT.replace(b"2", b"5"))),
     ("blobs_there", lambda forge: forge.blob(b"weights").unlink()),
+    ("blobs_there", lambda forge: forge.blob(b"pixels").unlink()),
     ("blobs_there", lambda forge: forge.blob(b"print('hello')\n").unlink()),
     ("blobs_true", lambda forge: forge.blob(b"weights").write_bytes(b"weightz")),
 ]
