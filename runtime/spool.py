@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from dray.runtime.errors import InvalidInput, TooLarge
+from dray.runtime.errors import InvalidInput, TooLarge, WrongType
 
 TYPE_CHECKING = False  # type checkers take it for true; the import is dear in a child
 if TYPE_CHECKING:
@@ -38,7 +38,11 @@ class SpoolWriter:
 
     Attributes:
         n_lost: records that could not be written, for want of disk space for example.
+        text_of_not_finite: how NaN and infinities are written; the logger replaces it for a
+            script that wants another number instead.
     """
+
+    text_of_not_finite = staticmethod(json.dumps)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
@@ -49,19 +53,22 @@ class SpoolWriter:
         #: {(title, series): the line up to its iteration}
         self._prefixes: dict[tuple[str, str], str] = {}
 
-    def scalar(self, title: str, series: str, iteration: int, value: float) -> None:
-        """Append one point; NaN and infinities are kept as such.
+    def scalar(self, title: str, series: str, iteration: int | None, value: float) -> None:
+        """Append one point; NaN and infinities are kept as such. Iteration None is 0.
 
         Raises:
-            InvalidInput: iteration or value is no number.
+            WrongType: title or series is no text, iteration or value no number.
+            InvalidInput: the iteration is not a whole one.
         """
         try:
             # Plain `float` of whatever has one: numpy's and torch's scalars print otherwise.
-            number, step = float(value), int(iteration)
+            number, step = float(value), int(iteration or 0)
             prefix = self._prefixes.get((title, series)) or self._remember(title, series)
-        except (TypeError, ValueError, OverflowError) as exc:
+        except (TypeError, ValueError, OverflowError, RuntimeError) as exc:
             raise _no_scalar(title, series, iteration, value) from exc
-        text = _float_repr(number) if number - number == 0.0 else json.dumps(number)
+        if step != iteration and iteration is not None:
+            raise _no_scalar(title, series, iteration, value)
+        text = _float_repr(number) if number - number == 0.0 else self.text_of_not_finite(number)
         self._write(f'{prefix}{step},"v":{text},"t":{time.time():.6f}}}\n'.encode())
 
     def append(self, kind: str, **members: Any) -> None:
@@ -129,9 +136,27 @@ class SpoolWriter:
             print(f"dray: records cannot be written to {self.path}: {why}", file=sys.stderr)
 
 
-def _no_scalar(title: str, series: str, iteration: object, value: object) -> InvalidInput:
-    return InvalidInput(
-        f"scalar {title!r}/{series!r}: iteration {iteration!r} and value {value!r} must be a whole "
-        "number and a number, under names that are text",
-        field="value",
-    )
+def _no_scalar(title: object, series: object, iteration: object, value: object) -> InvalidInput:
+    """The error about whichever of them is wrong."""
+    where = f"scalar {title!r}/{series!r}"
+    for name, given in (("title", title), ("series", series)):
+        if not isinstance(given, str):
+            return WrongType(f"{where}: {name} must be text, got {_shown(given)}", field=name)
+    for name, given, wanted in (
+        ("value", value, "number"),
+        ("iteration", iteration, "whole number"),
+    ):
+        message = f"{where}: {name} must be a {wanted}, got {_shown(given)}"
+        try:
+            is_whole = float(given) % 1 == 0.0  # type: ignore[arg-type]
+        except TypeError:
+            return WrongType(message, field=name)
+        except (ValueError, OverflowError, RuntimeError):
+            return InvalidInput(message, field=name)
+        if name == "iteration" and (isinstance(given, str) or not is_whole):
+            return InvalidInput(message, field=name)
+    return InvalidInput(f"{where}: iteration {iteration!r} and value {value!r} cannot be kept")
+
+
+def _shown(given: object) -> str:
+    return f"{given!r:.100} ({type(given).__name__})"

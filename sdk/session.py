@@ -57,6 +57,10 @@ class Session:
         self.master_pid = master_pid
         self.initial_iteration = int(self.task.get("initial_iteration") or 0)
         self.writer = SpoolWriter(os.path.join(spool, RECORDS_FILE))
+        #: What the logger of the run keeps: itself, and where and how many debug samples go.
+        self.logger: Any = None
+        self.media_uri = ""
+        self.media_history: int | None = None
         #: What ``get_last_iteration`` knows: bytes of records it has read, the highest there, and
         #: the highest of earlier attempts once the server was asked.
         self.n_looked_at = 0
