@@ -15,7 +15,8 @@ from dray.sdk.hooks.tensorboard_names import Names
 from dray.sdk.hooks.watch import tell_once
 from dray.sdk.session import Session
 
-#: Of each histogram so many are kept one by one; then every second one, every fourth, …
+#: So many histograms of a series are kept one by one; then every second one; of each doubling
+#: after that, half the part of the one before.
 THIN_AFTER = 100
 
 
@@ -116,7 +117,7 @@ class Recorder:
         title, series = self._names.histogram(logdir, tag)
         n_before = self._n_plots.get((title, series), 0)
         self._n_plots[title, series] = n_before + 1
-        if n_before % (1 << max(0, n_before // THIN_AFTER)) == 0:
+        if n_before % (1 << (n_before // THIN_AFTER).bit_length()) == 0:
             self._put_plot(title, series, step, bars)
 
     def _put_mesh(self, logdir: str, event: Any) -> None:

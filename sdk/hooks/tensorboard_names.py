@@ -117,7 +117,12 @@ def _formed(form: str, title: str, series: str, own: str) -> tuple[str, str]:
 
 
 def _part_of_scalars(logdir: str, tag: str) -> str:
-    """The name within ``add_scalars``, which writes each into ``<log directory>/<tag>_<name>``."""
-    folder = os.path.basename(logdir.rstrip("/\\"))
+    """The name within ``add_scalars``, which has a log directory below the writer's for each.
+
+    PyTorch calls it ``<tag>_<name>``, with ``_`` for each ``/``, tensorboardX ``<tag>/<name>``.
+    """
+    above, _, folder = logdir.replace(os.sep, "/").rstrip("/").rpartition("/")
+    if f"{above}/".endswith(f"/{tag}/"):
+        return folder
     prefix = _UNFIT.sub("_", tag).replace("/", "_") + "_"
     return folder[len(prefix) :] if folder.startswith(prefix) else ""

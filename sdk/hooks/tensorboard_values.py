@@ -16,6 +16,8 @@ from typing import Any
 N_BARS = 50
 #: Points of a mesh that are shown.
 MESH_LIMIT = 20_000
+#: Parts of a mesh as some writers number them.
+_MESH_PARTS = {"1": "VERTEX", "2": "FACE", "3": "COLOR"}
 #: Section of the parameters that TensorBoard's hyperparameters become.
 SECTION = "TB_hparams"
 #: First bytes of a file → its extension.
@@ -94,7 +96,7 @@ def meshes(found: Iterable[Any]) -> dict[str, dict[str, Any]]:
         if value.metadata.plugin_data.plugin_name != "mesh":
             continue
         tag, _, part = value.tag.rpartition("_")
-        parts.setdefault(tag, {})[part] = value.tensor
+        parts.setdefault(tag, {})[_MESH_PARTS.get(part, part)] = value.tensor
     return {tag: _mesh(own) for tag, own in parts.items() if "VERTEX" in own}
 
 
