@@ -18,7 +18,10 @@ from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.session import Session
 
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import Any
+
+    from dray.sdk.connect import Target
 
 #: Parsers remembered until ``Task.init``; more than one is rare, a library's may be among them.
 REMEMBERED = 8
@@ -26,6 +29,12 @@ REMEMBERED = 8
 Parser = argparse.ArgumentParser
 _parse_known_args: Callable[..., Any] = argparse.ArgumentParser.parse_known_args
 _parsed: list[tuple[Parser, argparse.Namespace]] = []
+#: The latest command lines and what came of them, recorded or not.
+_latest: list[tuple[Parser, argparse.Namespace]] = []
+#: Parsers whose stored values are left alone, see ``ignore_remote_overrides``.
+_unbound: list[Parser] = []
+#: Packages that parse a command line of their own with ``argparse``: their binders know better.
+_FOREIGN = frozenset({"hydra", "fire", "absl", "jsonargparse"})
 #: Threads that are parsing, so that the parsers of sub-commands are told from the outer one.
 _parsing: set[int] = set()
 
@@ -49,49 +58,78 @@ def forget_earlier() -> None:
     _parsed.clear()
 
 
-def bind(parser: Parser) -> None:
-    """Parse the command line with ``parser`` now, so that its arguments are connected."""
-    known, _ = parser.parse_known_args()
-    attempt = session.current()
-    if attempt is not None:
-        record(attempt, parser, known)
+def bind(parser: Parser, target: Target, *, ignore: bool = False) -> None:
+    """Connect the arguments of ``parser``: what it parsed last, else the command line, parsed now.
+
+    Args:
+        parser: of the user's.
+        target: the task.
+        ignore: leave stored values alone under an agent too.
+    """
+    from dray.sdk.connect import IGNORE, is_ignoring
+
+    is_left_alone = is_ignoring(target, f"{SECTION}/{IGNORE}", ignore)
+    if is_left_alone:
+        _unbound.append(parser)
+    known = next((known for other, known in reversed(_latest) if other is parser), None)
+    if known is None or (is_left_alone and target.is_remote):
+        known, _ = parser.parse_known_args()
+    record(target, parser, known, is_overridden=not is_left_alone)
 
 
-def record(attempt: Session, parser: Parser, namespace: argparse.Namespace) -> None:
-    """Store the arguments of ``namespace`` the attempt has no value for yet, or a new one.
+def record(
+    target: Target, parser: Parser, namespace: argparse.Namespace, *, is_overridden: bool = True
+) -> None:
+    """Store the arguments of ``namespace`` the task has no value for yet, or a new one.
 
     Under an agent a stored value stands: only arguments that are new to the task are added.
     """
-    stored = attempt.parameters(SECTION) if attempt.is_remote else {}
-    values = {
-        f"{SECTION}/{action.dest}": _as_record(parser, action, getattr(namespace, action.dest))
-        for action in _connected(_all_actions(parser, namespace))
-        if hasattr(namespace, action.dest) and action.dest not in stored
-    }
+    stored = target.parameters(SECTION) if target.is_remote and is_overridden else {}
+    standing: dict[str, dict[str, str]] = target.task.get("parameters") or {}
+    values: dict[str, dict[str, str]] = {}
+    for action in _connected(_all_actions(parser, namespace)):
+        if hasattr(namespace, action.dest) and action.dest not in stored:
+            flat = f"{SECTION}/{action.dest}"
+            value = getattr(namespace, action.dest)
+            values[flat] = _as_record(parser, action, value, standing.get(flat))
     if values:
-        attempt.put_parameters(values)
+        target.put_parameters(values)
 
 
 def _watched(self: Parser, args: Any = None, namespace: Any = None) -> Any:
     thread = get_ident()
-    if thread in _parsing:  # a sub-command's parser
+    # The parser of a sub-command, or one that is not the user's.
+    if thread in _parsing or _is_foreign(self):
         return _parse_known_args(self, args, namespace)
     _parsing.add(thread)
     try:
         attempt = session.current() if State.wanted is not False else None
-        if attempt is not None and attempt.is_remote and _is_bound(attempt):
+        is_bound = attempt is not None and attempt.is_remote and _is_bound(attempt)
+        if attempt is not None and is_bound and not any(self is other for other in _unbound):
             stored = attempt.parameters(SECTION)
             known, rest = _overridden(self, args, namespace, stored)
         else:
             known, rest = _parse_known_args(self, args, namespace)
     finally:
         _parsing.discard(thread)
+    _latest.append((self, known))
+    del _latest[:-REMEMBERED]
     if attempt is not None and attempt.is_master and State.is_recording:
         record(attempt, self, known)
     elif not State.is_recording and State.wanted is not False:
         _parsed.append((self, known))
         del _parsed[:-REMEMBERED]
     return known, rest
+
+
+def _is_foreign(parser: Parser) -> bool:
+    if any(kind.__module__.partition(".")[0] in _FOREIGN for kind in type(parser).__mro__):
+        return True
+    frame: FrameType | None = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None and frame.f_globals.get("__name__") in ("argparse", __name__):
+        frame = frame.f_back
+    caller = "" if frame is None else str(frame.f_globals.get("__name__"))
+    return caller.partition(".")[0] in _FOREIGN
 
 
 def _is_bound(attempt: Session) -> bool:
@@ -142,7 +180,7 @@ def _cast(action: argparse.Action, text: str, type_name: str) -> Any:
         if text == "":
             return None
         return [_checked(action, _element(action, v)) for v in parameters.from_text(text, [])]
-    if text == "" and (action.default is None or type_name == "none"):
+    if text == "" and (action.default is None or type_name == ""):
         return None
     kind: Any = action.type
     if kind is None:
@@ -194,14 +232,17 @@ def _checked(action: argparse.Action, value: Any) -> Any:
     return value
 
 
-def _as_record(parser: Parser, action: argparse.Action, value: Any) -> dict[str, str]:
+def _as_record(
+    parser: Parser, action: argparse.Action, value: Any, standing: dict[str, str] | None
+) -> dict[str, str]:
     name = getattr(value, "name", None)
     if isinstance(name, str) and callable(getattr(value, "read", None)):
         value = name  # an open file is known by its path
-    members = parameters.as_record(value, _help(parser, action))
-    kind = getattr(action.type, "__name__", "")
-    if members["type"] == "none" and kind in parameters.TYPE_NAMES:
-        members["type"] = kind
+    if not parameters.is_storable(value):
+        value = repr(value)
+    members = parameters.as_record(value, _help(parser, action), standing)
+    if value is None and action.type in (int, float, bool, str):
+        members["type"] = getattr(action.type, "__name__", "")
     return members
 
 

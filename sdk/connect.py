@@ -1,4 +1,4 @@
-"""Hyperparameters in the user's own objects: a dict, a dataclass, any object, a file.
+"""Hyperparameters in the user's own objects: what is stored, and what a stored value changes.
 
 Started by hand, the values of the code are stored; under an agent the stored ones are put into
 the code's object, cast to the types it has. Part of the child's path.
@@ -6,53 +6,185 @@ the code's object, cast to the types it has. Part of the child's path.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from dray.runtime.errors import InvalidInput
+from dray.runtime.errors import WrongType
 from dray.sdk import parameters, session
+from dray.sdk.connect_objects import Leaf, dict_leaves, is_structure, object_leaves
+from dray.sdk.hooks.watch import tell_once
 from dray.sdk.light import TYPE_CHECKING, cast
-from dray.sdk.session import Session
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
+
+    from dray.sdk.handle import Handle
+
+    Records = dict[str, dict[str, str]]
+
+    class Target(Protocol):
+        """The task that values are connected to: a ``Session``, or an :class:`Elsewhere`."""
+
+        @property
+        def is_remote(self) -> bool:
+            """Whether stored values win."""
+            ...
+
+        @property
+        def task(self) -> dict[str, Any]:
+            """JSON of ``models.Task``."""
+            ...
+
+        def parameters(self, section: str) -> Records:
+            """Stored parameters that win, by name."""
+            ...
+
+        def put_parameters(self, values: Records) -> None:
+            """Store parameters by flat name."""
+            ...
+
+        def drop_parameters(self, names: Iterable[str]) -> None:
+            """Take parameters away, by flat name."""
+            ...
+
 
 #: Section of what ``task.connect`` is given without a name.
 DEFAULT_SECTION = "General"
-#: Name of a configuration object given without one.
-DEFAULT_CONFIGURATION = "General"
+#: Hidden parameter of a section that says whether stored values are left alone.
+IGNORE = "_ignore_remote_overrides_"
+_IGNORE_HELP = (
+    "True: the values of the code are used under an agent too. Set it to False to have the "
+    "values stored here"
+)
 
-_BASIC = (str, int, float, bool, type(None), list, tuple, dict)
+
+class Elsewhere:
+    """A task that does not run in this process: values go to it, none come back."""
+
+    is_remote = False
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """JSON of ``models.Task``."""
+        return self._handle.data
+
+    def parameters(self, section: str) -> Records:
+        """Nothing: stored values are for the process that runs the task."""
+        del section
+        return {}
+
+    def put_parameters(self, values: Records) -> None:
+        """Edit the task."""
+        if values:
+            self._handle.put_parameters(values)
+
+    def drop_parameters(self, names: Iterable[str]) -> None:
+        """Edit the task."""
+        for name in names:
+            self._handle.drop_parameter(name)
+
+
+class Binding:
+    """One section of one task.
+
+    Args:
+        target: the task.
+        section: of its parameters.
+        is_overridden: whether values stored there win over those of the code.
+    """
+
+    def __init__(self, target: Target, section: str, is_overridden: bool) -> None:
+        self._target = target
+        self._section = section
+        self._stored = target.parameters(section) if is_overridden else {}
+
+    def bind(self, leaves: Iterable[Leaf], *, tell: bool = False) -> None:
+        """Store the leaves; where the task has values of its own, put those into them.
+
+        Args:
+            leaves: of the user's object.
+            tell: name what keeps its stored value, as something the code has just set.
+        """
+        news: Records = {}
+        for leaf in list(leaves):
+            flat = f"{self._section}/{leaf.name}"
+            members = self._stored.get(leaf.name)
+            if members is not None:
+                self._override(leaf, flat, members, tell=tell)
+            elif parameters.is_storable(leaf.value):
+                standing: Records = self._target.task.get("parameters") or {}
+                news[flat] = parameters.as_record(leaf.value, leaf.description, standing.get(flat))
+            else:
+                tell_once(
+                    flat,
+                    f"parameter {flat} is not stored: a {type(leaf.value).__name__} is no number, "
+                    "text, list or dict",
+                )
+        self._target.put_parameters(news)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Take parameters away; under an agent those that were stored stay."""
+        gone = [f"{self._section}/{name}" for name in names if name not in self._stored]
+        self._target.drop_parameters(gone)
+
+    def _override(self, leaf: Leaf, flat: str, members: Mapping[str, str], *, tell: bool) -> None:
+        text = members["value"]
+        try:
+            read = leaf.read(text, members.get("type", ""))
+            if read is not leaf.value:
+                leaf.put(read)
+        except (ValueError, TypeError, ArithmeticError, AttributeError) as exc:
+            session.say(
+                f"warning: parameter {flat} = {text!r} cannot be used "
+                f"({exc}); going on with {leaf.value!r}"
+            )
+            return
+        if tell and read != leaf.value:
+            tell_once(flat, f"parameter {flat} keeps its stored value {read!r}")
 
 
 class ConnectedDict(dict["Any", "Any"]):
     """A dict whose changes are stored as parameters; nested dicts are connected too.
 
     The dict it was made from is changed along, so that it does not matter which one is used.
+
+    Args:
+        source: that dict.
+        prefix: of the names of its keys, ``opt/`` for what lies in the dict called ``opt``.
+        settle: called with the prefix and ``{key: value}`` before it is set; it may change the
+            value.
+        drop: called with the names of values that are gone.
     """
 
     def __init__(
-        self, source: dict[Any, Any], prefix: str, store: Callable[[str, Any], None]
+        self,
+        source: dict[Any, Any],
+        prefix: str,
+        settle: Callable[[str, dict[Any, Any]], None],
+        drop: Callable[[list[str]], None],
     ) -> None:
         super().__init__()
         self._source = source
         self._prefix = prefix
-        self._store = store
+        self._settle = settle
+        self._drop = drop
         for key, value in source.items():
             super().__setitem__(key, self._adopted(key, value))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        plain = dict(cast("dict[Any, Any]", value)) if isinstance(value, dict) else value
-        self._source[key] = plain
-        super().__setitem__(key, self._adopted(key, plain))
-        for name, leaf in flatten({key: plain}, self._prefix):
-            self._store(name, leaf)
+        holder: dict[Any, Any] = {key: _plain(value)}
+        self._settle(self._prefix, holder)
+        self._source[key] = holder[key]
+        super().__setitem__(key, self._adopted(key, holder[key]))
 
     def __delitem__(self, key: Any) -> None:
+        gone = [leaf.name for leaf in dict_leaves({key: self[key]}, self._prefix)]
         super().__delitem__(key)
         self._source.pop(key, None)
+        self._drop(gone)
 
     def update(self, *others: Any, **named: Any) -> None:
         """Set several keys; each is stored."""
@@ -70,9 +202,24 @@ class ConnectedDict(dict["Any", "Any"]):
         return self[key]
 
     def pop(self, key: Any, *default: Any) -> Any:
-        """Remove a key here; its stored parameter stays."""
-        self._source.pop(key, None)
-        return super().pop(key, *default)
+        """Remove a key and its parameter; returns its value."""
+        if key not in self:
+            return super().pop(key, *default)
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Remove the last key and its parameter."""
+        if not self:
+            return super().popitem()
+        key = next(reversed(self))
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        """Remove every key and its parameter."""
+        for key in list(self):
+            del self[key]
 
     def copy(self) -> dict[Any, Any]:
         """A plain dict, connected to nothing."""
@@ -81,6 +228,13 @@ class ConnectedDict(dict["Any", "Any"]):
             for key, value in self.items()
         }
 
+    to_dict = copy
+
+    @property
+    def source(self) -> dict[Any, Any]:
+        """The user's own dict behind this one."""
+        return self._source
+
     def __reduce__(self) -> tuple[type[dict[Any, Any]], tuple[dict[Any, Any]]]:
         # Sent to another process or copied, it is plain data.
         return dict, (self.copy(),)
@@ -88,224 +242,76 @@ class ConnectedDict(dict["Any", "Any"]):
     def _adopted(self, key: Any, value: Any) -> Any:
         if isinstance(value, dict) and value:
             nested = cast("dict[Any, Any]", value)
-            return ConnectedDict(nested, f"{self._prefix}{key}/", self._store)
+            return ConnectedDict(nested, f"{self._prefix}{key}/", self._settle, self._drop)
         return cast("Any", value)
 
 
-def connect(attempt: Session, mutable: Any, section: str) -> Any:
+def connect(target: Target, mutable: Any, section: str, *, ignore: bool = False) -> Any:
     """Bind ``mutable`` to the parameters of ``section``; returns what to use from now on.
 
+    Args:
+        target: the task.
+        mutable: a dict, a dataclass, pydantic or attrs instance, an OmegaConf config, any object
+            or class with attributes.
+        section: name of the section.
+        ignore: leave stored values alone, under an agent too.
+
     Raises:
-        InvalidInput: it holds nothing that could be a parameter.
+        WrongType: it holds nothing that could be a parameter.
     """
+    is_overridden = not is_ignoring(target, f"{section}/{IGNORE}", ignore) and target.is_remote
+    binding = Binding(target, section, is_overridden)
     if isinstance(mutable, dict):
-        source = cast("dict[Any, Any]", mutable)
-        if not isinstance(source, ConnectedDict):
-            _bind(attempt, section, flatten(source), _setter_of_dict(source))
-        return ConnectedDict(
-            source,
-            "",
-            lambda name, value: attempt.put_parameters(
-                {f"{section}/{name}": parameters.as_record(value)}
-            ),
-        )
-    if _is_dataclass(mutable):
-        _bind_dataclass(attempt, section, mutable, "")
-        return mutable
-    if not hasattr(mutable, "__dict__") or (callable(mutable) and not _is_class(mutable)):
-        raise InvalidInput(
+        given = cast("dict[Any, Any]", mutable)
+        source = given.source if isinstance(given, ConnectedDict) else given
+        binding.bind(dict_leaves(source))
+
+        def settle(prefix: str, holder: dict[Any, Any]) -> None:
+            binding.bind(dict_leaves(holder, prefix), tell=True)
+
+        return ConnectedDict(source, "", settle, binding.drop)
+    is_function = callable(mutable) and not isinstance(mutable, type)
+    if not is_structure(mutable) and (not hasattr(mutable, "__dict__") or is_function):
+        raise WrongType(
             f"cannot connect a {type(mutable).__name__}: give a dict, a dataclass instance, an "
-            "object with attributes, or an argparse parser or namespace",
+            "object with attributes, a model, or an argparse parser or namespace",
             field="mutable",
         )
-    _bind(attempt, section, _attributes(mutable), _setter_of_object(mutable))
+    binding.bind(object_leaves(mutable))
     return mutable
+
+
+def is_ignoring(target: Target, flat: str, asked: bool) -> bool:
+    """Whether stored values are left alone: as the code asks, or the hidden parameter says.
+
+    Args:
+        target: the task.
+        flat: name of the hidden parameter, stored where the code asks for it.
+        asked: what the code says.
+    """
+    if not target.is_remote:
+        if asked:
+            members = {"value": "True", "type": "bool", "description": _IGNORE_HELP}
+            target.put_parameters({flat: members})
+        return asked
+    section, _, name = flat.partition("/")
+    stored = target.parameters(section).get(name)
+    return asked if stored is None else parameters.to_bool(stored["value"])
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves of nested dicts by their names joined with ``/``."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flatten(cast("dict[Any, Any]", value), f"{prefix}{key}/")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def configuration(attempt: Session, given: Any, name: str | None) -> Any:
-    """Bind a configuration: a dict or list, or the path of a file; returns the same kind.
-
-    Under an agent the stored text wins: a dict or list is changed in place, for a file the
-    path of a file with the stored text is returned.
-    """
-    key = name or DEFAULT_CONFIGURATION
-    stored = cast("dict[str, Any]", attempt.task.get("configuration") or {}).get(key)
-    if attempt.is_remote and stored is not None:
-        return _stored_configuration(attempt, given, key, str(stored["text"]))
-    put_configuration(attempt, key, configuration_members(given))
-    return given
-
-
-def configuration_members(given: Any, description: str = "") -> dict[str, str]:
-    """The members of ``models.ConfigObject`` for a dict, a list or the path of a file."""
-    if _container(given) is not None:
-        text = json.dumps(given, indent=2, default=str)
-        return {"text": text, "type": "json", "description": description}
-    try:
-        with open(given, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, TypeError, UnicodeDecodeError) as exc:
-        raise InvalidInput(
-            f"configuration {given!r} is neither a dict, a list nor a readable text file: {exc}",
-            field="configuration",
-        ) from exc
-    ending = os.path.splitext(str(given))[1].lstrip(".")
-    return {"text": text, "type": ending, "description": description}
-
-
-def put_configuration(attempt: Session, name: str, members: dict[str, str]) -> None:
-    """Record a configuration object, unless it stands already."""
-    standing = attempt.task.setdefault("configuration", {})
-    if standing.get(name) != members:
-        standing[name] = members
-        attempt.record("configuration", values={name: members})
-
-
-def _bind(
-    attempt: Session,
-    section: str,
-    values: Iterable[tuple[str, Any]],
-    put: Callable[[str, Any], None],
-    hints: Mapping[str, Any] | None = None,
-) -> None:
-    """Store ``values``; where an agent's task has them, put the stored ones instead."""
-    stored = attempt.parameters(section) if attempt.is_remote else {}
-    news: dict[str, dict[str, str]] = {}
-    for name, value in list(values):
-        members = stored.get(name)
-        if members is None:
-            news[f"{section}/{name}"] = parameters.as_record(value)
-            continue
-        try:
-            read = parameters.from_text(
-                members["value"],
-                value,
-                type_name=members.get("type", ""),
-                hint=(hints or {}).get(name),
-            )
-        except (ValueError, TypeError, ArithmeticError) as exc:
-            session.say(
-                f"warning: parameter {section}/{name} = {members['value']!r} cannot be used "
-                f"({exc}); going on with {value!r}"
-            )
-            continue
-        put(name, read)
-    attempt.put_parameters(news)
-
-
-def _setter_of_dict(source: dict[Any, Any]) -> Callable[[str, Any], None]:
-    def put(name: str, value: Any) -> None:
-        at, rest = source, name
-        while True:
-            exact = [key for key in at if str(key) == rest]
-            if exact:
-                at[exact[0]] = value
-                return
-            key = next(k for k, v in at.items() if isinstance(v, dict) and rest.startswith(f"{k}/"))
-            at, rest = at[key], rest[len(str(key)) + 1 :]
-
-    return put
-
-
-def _bind_dataclass(attempt: Session, section: str, instance: Any, prefix: str) -> None:
-    hints = _hints(instance)
-    flat: list[tuple[str, Any]] = []
-    for name in instance.__dataclass_fields__:
-        value: Any = getattr(instance, name)
-        if _is_dataclass(value):
-            _bind_dataclass(attempt, section, value, f"{prefix}{name}/")
-        else:
-            flat.append((f"{prefix}{name}", value))
-
-    def put(name: str, value: Any) -> None:
-        # Frozen ones too: their values are settled here, before the user's code goes on.
-        object.__setattr__(instance, name.removeprefix(prefix), value)
-
-    named = {f"{prefix}{name}": hint for name, hint in hints.items()}
-    _bind(attempt, section, flat, put, named)
-
-
-def _is_class(value: Any) -> bool:
-    return isinstance(value, type)
-
-
-def _is_dataclass(value: Any) -> bool:
-    # ``dataclasses.is_dataclass`` without the import; a class itself does not count.
-    return not _is_class(value) and hasattr(value, "__dataclass_fields__")
-
-
-def _hints(instance: Any) -> dict[str, Any]:
-    import typing
-
-    try:
-        return typing.get_type_hints(cast("type[Any]", type(instance)))
-    except Exception:
-        # Annotations may name what exists for type checkers only; then the value's type decides.
-        return {}
-
-
-def _attributes(instance: Any) -> list[tuple[str, Any]]:
-    found: dict[str, Any] = {}
-    is_class = _is_class(instance)
-    kind = cast("type[Any]", instance if is_class else type(instance))
-    for base in reversed(kind.__mro__):
-        if base.__module__ != "builtins":
-            found.update(cast("dict[str, Any]", vars(base)))
-    if not is_class:
-        found.update(instance.__dict__)
-    return [
-        (name, value)
-        for name, value in found.items()
-        if not name.startswith("_") and isinstance(value, _BASIC)
-    ]
-
-
-def _setter_of_object(instance: Any) -> Callable[[str, Any], None]:
-    return lambda name, value: setattr(instance, name, value)
-
-
-def _stored_configuration(attempt: Session, given: Any, key: str, text: str) -> Any:
-    kind = _container(given)
-    if kind is None:
-        return _as_file(attempt, given, key, text)
-    try:
-        value = json.loads(text)
-        if _container(value) is not kind:
-            raise ValueError(f"it is a {type(value).__name__}")
-    except ValueError as exc:
-        session.say(f"warning: configuration {key!r} cannot be used ({exc}); going on as is")
-        return given
-    given.clear()
-    (given.update if kind is dict else given.extend)(value)
-    return given
-
-
-def _container(value: Any) -> type[Any] | None:
-    return next((kind for kind in (dict, list) if isinstance(value, kind)), None)
-
-
-def _as_file(attempt: Session, given: Any, key: str, text: str) -> Any:
-    ending = os.path.splitext(str(given))[1]
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in key)
-    folder = os.path.join(attempt.spool, "configuration")
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, f"{safe.lstrip('.')}{ending}")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-    # ``pathlib`` is not imported for this: who gives a Path has loaded it.
-    return path if isinstance(given, str) else type(given)(path)
+    for leaf in dict_leaves(values, prefix):
+        yield leaf.name, leaf.value
 
 
 def is_namespace(value: Any) -> bool:
     """Whether ``value`` is what an ``argparse`` parser returned."""
     argparse = sys.modules.get("argparse")
     return argparse is not None and isinstance(value, argparse.Namespace)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ConnectedDict):
+        return value.copy()
+    return dict(cast("dict[Any, Any]", value)) if isinstance(value, dict) else value

@@ -141,9 +141,10 @@ class RunningHandle:
 
     def put_configuration(self, name: str, members: dict[str, str]) -> None:
         """Record a configuration object."""
-        from dray.sdk import connect
-
-        connect.put_configuration(self.attempt, name, members)
+        standing = self.data.setdefault("configuration", {})
+        if standing.get(name) != members:
+            standing[name] = members
+            self.attempt.record("configuration", values={name: members})
 
     def put_properties(self, values: Mapping[str, str | None]) -> None:
         """Record user properties, and those that are gone."""

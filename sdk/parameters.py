@@ -168,7 +168,10 @@ def _container_text(value: Any) -> str:
 def _container_type(value: Any, name: str) -> str:
     """``list/int`` where all elements are of one type, else ``list``."""
     elements: list[Any] = list(value.values() if name == "dict" else value)
-    kinds = {type(element).__name__ for element in elements}
+    kinds = {
+        "str" if isinstance(element, os.PathLike) else type(element).__name__
+        for element in elements
+    }
     return f"{name}/{kinds.pop()}" if len(kinds) == 1 else name
 
 

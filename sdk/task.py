@@ -14,12 +14,15 @@ from dray.sdk import argument_watch, session, task_start
 from dray.sdk.handle import RunningHandle
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.task_abort import TaskAbort
+from dray.sdk.task_configuration import TaskConfiguration
 from dray.sdk.task_iterations import TaskIterations
 from dray.sdk.task_labels import TaskLabels
 from dray.sdk.task_life import TaskLife
 from dray.sdk.task_outputs import TaskOutputs
-from dray.sdk.task_parameters import TaskParameters
+from dray.sdk.task_parameters import TaskHyperparameters
 from dray.sdk.task_policy import TaskPolicy
+from dray.sdk.task_properties import TaskProperties
+from dray.sdk.task_requirements import TaskRequirements
 
 if TYPE_CHECKING:
     from typing import Any
@@ -45,7 +48,16 @@ class TaskTypes:
 
 
 class Task(
-    TaskParameters, TaskLabels, TaskOutputs, TaskIterations, TaskPolicy, TaskLife, TaskAbort
+    TaskHyperparameters,
+    TaskConfiguration,
+    TaskProperties,
+    TaskRequirements,
+    TaskLabels,
+    TaskOutputs,
+    TaskIterations,
+    TaskPolicy,
+    TaskLife,
+    TaskAbort,
 ):
     """A task: the one this process runs, or any other, looked at through the server.
 
@@ -345,9 +357,7 @@ class Task(
         run, attempt = task_start.current_run(), self._attempt
         if attempt is None or run is None or not attempt.is_master:
             return
-        from dray.sdk import hand_over
-
-        hand_over.close(run)
+        run.close()
         task_start.forget()
 
     @staticmethod

@@ -1,80 +1,77 @@
-"""The part of ``Task`` about parameters, configuration, user properties and packages."""
+"""The part of ``Task`` about hyperparameters: ``connect``, and reading and writing them by name."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 
-from dray.runtime.errors import InvalidInput
-from dray.sdk import connect, parameters
+from dray.runtime.errors import InvalidInput, NotEditable, WrongType
+from dray.sdk import connect, parameters, session
 from dray.sdk.light import TYPE_CHECKING, cast
-from dray.sdk.session import Session
 from dray.sdk.task_base import TaskBase
 
 if TYPE_CHECKING:
     from typing import Any, TypeVar
 
+    from dray.sdk.connect import Target
+
     T = TypeVar("T")
 
+    Given = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
-class TaskParameters(TaskBase):
+
+class TaskHyperparameters(TaskBase):
     """Parameters by their flat name ``Section/name``."""
 
-    def connect(self, mutable: T, name: str | None = None) -> T:
+    def connect(
+        self, mutable: T, name: str | None = None, ignore_remote_overrides: bool = False
+    ) -> T:
         """Bind hyperparameters of the script to the task.
 
         Started by hand, the values are stored. Under an agent stored values are put into
-        ``mutable``, cast to the types it has.
+        ``mutable``, cast to the types it has. For a task that does not run in this process the
+        values are stored, whoever runs this.
 
         Args:
-            mutable: a dict (use the one that is returned: setting its keys stores them), a
-                dataclass instance, an object or class with attributes, an
-                ``argparse.ArgumentParser``, or the namespace one returned.
-            name: section; ``General`` unless said, ``Args`` for command lines.
+            mutable: a dict (use the one that is returned: setting its keys stores them; a key
+                that the task has a value for keeps that under an agent), a ``TaskParameters``,
+                dataclass, pydantic or attrs instance, an OmegaConf config, an object or class
+                with attributes, an ``argparse.ArgumentParser``, the namespace one returned, or an
+                ``InputModel`` or ``OutputModel``.
+            name: section, or name of the model; ``General`` unless said, ``Args`` for command
+                lines.
+            ignore_remote_overrides: use the values of the script under an agent too. Stored as
+                hidden parameter, which a clone can have turned off.
+
+        Returns:
+            What to use from now on: ``mutable``, or the connected dict.
 
         Raises:
-            InvalidInput: this is not the task of this process, or nothing can be bound.
+            WrongType: nothing can be bound.
         """
-        attempt = self._own("connect")
-        if connect.is_namespace(mutable):
-            return cast("T", connect.connect(attempt, mutable, name or "Args"))
-        if hasattr(mutable, "parse_known_args"):
-            from dray.sdk import arguments
-
-            arguments.bind(cast("Any", mutable))
+        if type(mutable).__module__.startswith("dray.sdk.model"):
+            model = cast("Any", mutable)
+            extra = {"ignore_remote_overrides": True} if ignore_remote_overrides else {}
+            model.connect(self, name=name, **extra)
             return mutable
-        section = name or connect.DEFAULT_SECTION
-        return cast("T", connect.connect(attempt, mutable, section))
-
-    def connect_configuration(
-        self, configuration: T, name: str | None = None, description: str = ""
-    ) -> T:
-        """Bind a configuration: a dict, a list, or the path of a text file.
-
-        Under an agent the stored one wins: a dict or list is changed in place, and for a path
-        the path of a file with the stored text is returned.
-        """
-        attempt = self._own("connect_configuration")
-        bound = connect.configuration(attempt, configuration, name)
-        if description:
-            key = name or connect.DEFAULT_CONFIGURATION
-            members = {**self._data["configuration"][key], "description": description}
-            self._handle.put_configuration(key, members)
+        if hasattr(mutable, "parse_known_args"):
+            self._connect_parser(cast("Any", mutable), ignore_remote_overrides)
+            return mutable
+        default = "Args" if connect.is_namespace(mutable) else connect.DEFAULT_SECTION
+        section = name or default
+        bound = connect.connect(self._target(), mutable, section, ignore=ignore_remote_overrides)
         return cast("T", bound)
 
-    def get_configuration_object(self, name: str) -> str | None:
-        """Text of a configuration object; None when there is none by that name."""
-        stored: dict[str, dict[str, str]] = self._data.get("configuration") or {}
-        return stored[name]["text"] if name in stored else None
+    def get_parameters(
+        self, backwards_compatibility: bool = True, cast: bool = False
+    ) -> dict[str, Any]:
+        """Every parameter by flat name.
 
-    def set_configuration_object(
-        self, name: str, config_text: str = "", description: str = "", config_type: str = ""
-    ) -> None:
-        """Store a configuration text."""
-        members = {"text": config_text, "type": config_type, "description": description}
-        self._handle.put_configuration(name, members)
-
-    def get_parameters(self, cast: bool = False) -> dict[str, Any]:
-        """Every parameter by flat name, as text; with ``cast`` as values of their types."""
+        Args:
+            backwards_compatibility: without effect: there are no parameters without section.
+            cast: as values of their stored types; unless said as text.
+        """
+        del backwards_compatibility
         stored = self._stored()
         if not cast:
             return {name: members["value"] for name, members in stored.items()}
@@ -102,142 +99,106 @@ class TaskParameters(TaskBase):
         return values.get(name, values.get(f"{connect.DEFAULT_SECTION}/{name}", default))
 
     def set_parameter(
-        self, name: str, value: Any, description: str = "", value_type: Any = None
+        self, name: str, value: Any, description: str | None = None, value_type: Any = None
     ) -> None:
         """Set one parameter.
 
         Args:
             name: flat name; without a section it goes to ``General``.
             value: made text.
-            description: help text.
-            value_type: a type or its name, when it is not that of ``value``.
+            description: help text; the one that stands unless said.
+            value_type: a type or its name; the one that stands, if it fits, or that of ``value``
+                unless said.
         """
-        members = parameters.as_record(value, description)
+        flat = _flat(name)
+        members = parameters.as_record(value, description or "", self._stored().get(flat))
         if value_type is not None:
             members["type"] = getattr(value_type, "__name__", str(value_type))
-        self._handle.put_parameters({_flat(name): members})
+        self._handle.put_parameters({flat: members})
 
-    def update_parameters(self, *args: Mapping[str, Any], **kwargs: Any) -> None:
-        """Add and change parameters; nested dicts are flattened with ``/``."""
+    def update_parameters(self, *args: Given, **kwargs: Any) -> None:
+        """Add and change parameters; nested dicts are flattened with ``/``.
+
+        Args:
+            args: dicts, or iterables of name and value.
+            kwargs: name to value.
+        """
         self._handle.put_parameters(self._records(args, kwargs))
 
-    def set_parameters(self, *args: Mapping[str, Any], **kwargs: Any) -> None:
-        """Have exactly these parameters; a running task can only add and change."""
+    def set_parameters(self, *args: Given, **kwargs: Any) -> None:
+        """Have exactly these parameters, given as for :meth:`update_parameters`."""
         self._handle.put_parameters(self._records(args, kwargs), replace=True)
 
     def set_parameters_as_dict(self, dictionary: Mapping[str, Any]) -> None:
-        """As :meth:`set_parameters`, from ``{section: {name: value}}``."""
-        self.set_parameters(dictionary)
+        """As :meth:`update_parameters`, from ``{section: {name: value}}``."""
+        self.update_parameters(dictionary)
 
-    def set_user_properties(
-        self, *iterables: Mapping[str, Any] | Iterable[Mapping[str, Any]], **properties: Any
-    ) -> bool:
-        """Set properties; they can be edited in every state.
+    def delete_parameter(self, name: str, force: bool = False) -> bool:
+        """Take a parameter away.
 
         Args:
-            iterables: dicts of name to value, or lists of ``{"name": .., "value": ..}``.
-            properties: name to value; a value may be ``{"value": ..}``.
+            name: flat name; without a section ``General`` is meant.
+            force: without effect: a draft and the task of this process can be edited, and no
+                other.
+
+        Returns:
+            Whether it was there and is gone.
         """
-        values: dict[str, Any] = {}
-        for given in iterables:
-            values.update(_named_values(given))
-        values.update(properties)
-        texts: dict[str, str | None] = {}
-        for name, value in values.items():
-            inner = value["value"] if _is_described(value) else value
-            texts[name] = parameters.to_text(inner)[0]
-        self._handle.put_properties(texts)
+        del force
+        flat = _flat(name)
+        if flat not in self._stored():
+            return False
+        try:
+            self._handle.drop_parameter(flat)
+        except NotEditable as exc:
+            session.say(f"warning: parameter {flat} stays: {exc.message}")
+            return False
         return True
 
-    def get_user_properties(self, value_only: bool = True) -> dict[str, Any]:
-        """Properties by name; with ``value_only=False`` as ``{"name": .., "value": ..}``."""
-        stored: dict[str, str] = self._data.get("properties") or {}
-        if value_only:
-            return dict(stored)
-        return {name: {"name": name, "value": value} for name, value in stored.items()}
+    def _connect_parser(self, parser: Any, ignore: bool) -> None:
+        if "ipykernel" in sys.modules:
+            return  # the command line is the kernel's
+        from dray.sdk import arguments
 
-    def delete_user_properties(self, *names: str) -> bool:
-        """Remove properties."""
-        self._handle.put_properties(dict.fromkeys(names))
-        return True
+        arguments.bind(parser, self._target(), ignore=ignore)
 
-    def set_packages(self, packages: str | Iterable[str]) -> None:
-        """Have exactly these requirements, whatever was detected.
-
-        Args:
-            packages: requirement lines, or the path of a requirements file; empty for none.
-        """
-        from dray.sdk.capture_packages import lines_of
-
-        self._handle.put_execution({"packages": lines_of(packages)})
-
-    def get_requirements(self) -> list[str]:
-        """Requirement lines of the task."""
-        execution: dict[str, Any] = self._data.get("execution") or {}
-        return list(execution.get("packages") or [])
-
-    def set_resources(
-        self,
-        cpus: float | None = None,
-        gpus: float | None = None,
-        memory_gib: float | None = None,
-        custom: Mapping[str, float] | None = None,
-    ) -> None:
-        """What the machine that runs the task must have; what is not given stays as it is.
-
-        Args:
-            cpus: logical CPUs.
-            gpus: GPUs; a fraction below 1 shares one.
-            memory_gib: memory to reserve.
-            custom: other resources of the cluster by name.
-        """
-        given: dict[str, Any] = {
-            "cpus": None if cpus is None else float(cpus),
-            "gpus": None if gpus is None else float(gpus),
-            "memory_bytes": None if memory_gib is None else int(memory_gib * 2**30),
-            "custom": None if custom is None else dict(custom),
-        }
-        execution: dict[str, Any] = self._data.get("execution") or {}
-        wanted = {name: value for name, value in given.items() if value is not None}
-        standing: dict[str, Any] = execution.get("resources") or {}
-        self._handle.put_execution({"resources": {**standing, **wanted}})
-
-    def _own(self, what: str) -> Session:
+    def _target(self) -> Target:
         attempt = self._attempt
-        if attempt is None:
-            raise InvalidInput(
-                f"{what} binds values of a running script; task {self.id[:8]} is not the one "
-                "running here. Edit a draft with set_parameters or update_parameters",
-                field=what,
-            )
-        return attempt
+        return attempt if attempt is not None else connect.Elsewhere(self._handle)
 
     def _stored(self) -> dict[str, dict[str, str]]:
         return self._data.get("parameters") or {}
 
     def _records(
-        self, dictionaries: tuple[Mapping[str, Any], ...], named: Mapping[str, Any]
-    ) -> dict[str, dict[str, Any]]:
-        records: dict[str, dict[str, Any]] = {}
-        for given in (*dictionaries, named):
-            for name, value in connect.flatten(given):
-                flat = _flat(name)
-                known = self._stored().get(flat, {})
-                records[flat] = parameters.as_record(value, known.get("description", ""))
+        self, given: tuple[Given, ...], named: Mapping[str, Any]
+    ) -> dict[str, dict[str, str]]:
+        values: dict[str, Any] = {}
+        for some in (*given, named):
+            try:
+                values.update(dict(cast("Any", some)))
+            except (TypeError, ValueError) as exc:
+                raise WrongType(
+                    f"parameters are dicts or pairs of name and value, not {some!r}", field="args"
+                ) from exc
+        records: dict[str, dict[str, str]] = {}
+        stored = self._stored()
+        for name, value in values.items():
+            # What is stored as one dict stays one.
+            is_whole = _is_stored_dict(stored, name) or not isinstance(value, Mapping)
+            pairs: list[tuple[str, Any]] = [(name, value)]
+            for inner, leaf in pairs if is_whole else list(connect.flatten({name: value})):
+                flat = _flat(inner)
+                records[flat] = parameters.as_record(leaf, "", stored.get(flat))
         return records
 
 
-def _flat(name: str) -> str:
-    if not name or name.strip() != name:
-        raise InvalidInput(f"{name!r} cannot be a parameter's name", field="name", value=name)
-    return name if "/" in name else f"{connect.DEFAULT_SECTION}/{name}"
+def _is_stored_dict(stored: Mapping[str, Mapping[str, str]], name: object) -> bool:
+    flat = name if "/" in str(name) else f"{connect.DEFAULT_SECTION}/{name}"
+    return stored.get(str(flat), {}).get("type", "").startswith("dict")
 
 
-def _named_values(given: Any) -> dict[str, Any]:
-    if isinstance(given, Mapping):
-        return dict(cast("Mapping[str, Any]", given))
-    return {str(item["name"]): item["value"] for item in given}
-
-
-def _is_described(value: object) -> bool:
-    return isinstance(value, Mapping) and "value" in value
+def _flat(name: object) -> str:
+    text = str(name)
+    if not text or text.strip() != text:
+        raise InvalidInput(f"{text!r} cannot be a parameter's name", field="name", value=text)
+    return text if "/" in text else f"{connect.DEFAULT_SECTION}/{text}"
