@@ -12,6 +12,10 @@ from typing import Any
 ARCHIVED, PACKAGE = "archived", "package"
 #: The two ways a task can have a model.
 INPUT, OUTPUT = "input", "output"
+#: What may be edited of a published model: how people find it, not what it is.
+ALWAYS_EDITABLE = frozenset(
+    {"name", "project", "comment", "tags", "system_tags", "metadata", "replace_metadata"}
+)
 
 
 @dataclass(frozen=True)

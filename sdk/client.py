@@ -7,6 +7,7 @@ import sys
 from dray.runtime.config import Settings
 from dray.sdk.client_admin import AdminCalls
 from dray.sdk.client_attempts import AttemptCalls
+from dray.sdk.client_models import ModelCalls
 from dray.sdk.client_results import ResultCalls
 from dray.sdk.client_tasks import TaskCalls
 from dray.sdk.server_address import NOT_CONFIGURED, find_server
@@ -15,7 +16,7 @@ from dray.sdk.transport import Transport
 __all__ = ["NOT_CONFIGURED", "Client", "find_server"]
 
 
-class Client(TaskCalls, AttemptCalls, ResultCalls, AdminCalls):
+class Client(TaskCalls, AttemptCalls, ResultCalls, ModelCalls, AdminCalls):
     """Speaks to one server with one token; safe to share between threads.
 
     A server's refusal is raised as the same class the server raised

@@ -31,7 +31,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def pack(files: Iterable[Path], root: Path | None = None) -> Path:
-    """A zip of ``files`` in a temporary place, stored without compression; whoever asked deletes it.
+    """A zip of ``files`` in a temporary place, without compression; whoever asked deletes it.
 
     Args:
         files: paths of files.

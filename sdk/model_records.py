@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Models this process has told of: id → JSON of ``registry.Model``, as it will be.
 _documents: dict[str, Json] = {}
+#: Ids of imported models for which the server may have another one.
+_perhaps_others: set[str] = set()
 #: Words of a record beside the members of a model.
 _WORDS = frozenset({"new", "own", "may_be_known", "replace_metadata", "as", "called", "unlink"})
 
@@ -34,6 +36,11 @@ def document(model_id: str) -> Json | None:
 def told() -> Iterable[Json]:
     """Every model this process has told of."""
     return list(_documents.values())
+
+
+def is_sure(model_id: str) -> bool:
+    """Whether the server will know the model by this id, and no other one in its place."""
+    return model_id not in _perhaps_others
 
 
 def make(attempt: Session, model_id: str = "", *, own: bool = True, **members: Any) -> Json:
@@ -57,6 +64,8 @@ def make(attempt: Session, model_id: str = "", *, own: bool = True, **members: A
         "system_tags": [],
         "published": False,
     }
+    if given.get("may_be_known"):
+        _perhaps_others.add(found)
     return put(attempt, found, new=True, own=own, **given)
 
 
@@ -149,6 +158,11 @@ def file_address(path: str) -> str:
         return path
     full = os.path.abspath(os.path.expanduser(path)).replace(os.sep, "/")
     return f"file://{full if full.startswith('/') else '/' + full}"
+
+
+def stem(address: str) -> str:
+    """The name of a file or address without its folders and ending."""
+    return os.path.splitext(os.path.basename(address.partition("?")[0].rstrip("/")))[0]
 
 
 def _name(attempt: Session, kind: str, called: str, model_id: str) -> None:

@@ -7,12 +7,8 @@ from typing import Any
 
 from dray.runtime.errors import InvalidInput, NotEditable
 from dray.runtime.ids import is_id
-from dray.runtime.registry import INPUT, OUTPUT, Metadatum, Model
+from dray.runtime.registry import ALWAYS_EDITABLE, INPUT, OUTPUT, Metadatum, Model
 
-#: What may be edited of a published model: how people find it, not what it is.
-ALWAYS_EDITABLE = frozenset(
-    {"name", "project", "comment", "tags", "system_tags", "metadata", "replace_metadata"}
-)
 #: Text of a network and a comment are read whole; weights are not kept in them.
 _TEXT_LIMIT_BYTES = 4 << 20
 
