@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 
 def min_max(values: Sequence[float | None], limit: int) -> list[int]:
@@ -26,13 +27,25 @@ def min_max(values: Sequence[float | None], limit: int) -> list[int]:
     for bucket in range(n_buckets):
         start = 1 + bucket * (n_points - 2) // n_buckets
         end = 1 + (bucket + 1) * (n_points - 2) // n_buckets
-        finite = [i for i in range(start, end) if _is_finite(values[i])]
-        if finite:
-            kept.add(min(finite, key=lambda i: _number(values[i])))
-            kept.add(max(finite, key=lambda i: _number(values[i])))
-        else:
-            kept.add(start)
+        if start < end:
+            kept.update(start + i for i in _extremes(values[start:end]))
     return sorted(kept)
+
+
+def _extremes(values: Sequence[float | None]) -> tuple[int, ...]:
+    """Indices of the first lowest and the first highest; of the first where none is finite."""
+    try:
+        total = sum(cast("Sequence[float]", values))
+    except TypeError:
+        total = math.nan
+    if math.isfinite(total):  # then all are, and C can look for them
+        numbers = cast("list[float]", values)
+        return numbers.index(min(numbers)), numbers.index(max(numbers))
+    finite = [i for i, value in enumerate(values) if _is_finite(value)]
+    if not finite:
+        return (0,)
+    number = [_number(value) for value in values].__getitem__
+    return min(finite, key=number), max(finite, key=number)
 
 
 def lttb(xs: Sequence[float], ys: Sequence[float], limit: int) -> list[int]:

@@ -82,6 +82,12 @@ class Parcel:
         """Bytes of streams in the frame."""
         return sum(len(chunk.data) for chunk in self.frame.chunks) if self.frame else 0
 
+    @property
+    def n_record_bytes(self) -> int:
+        """Of these, bytes of records."""
+        chunks = self.frame.chunks if self.frame else []
+        return sum(len(chunk.data) for chunk in chunks if chunk.stream == RECORDS)
+
 
 class ParcelService:
     """Cuts a spool into frames and delivers them in order.
@@ -275,5 +281,6 @@ def send_all(parcels: ParcelService, news: News) -> FrameReply | None:
         elif parcel.is_rest:
             break
         elif reply is not None:
-            time.sleep(max(0.0, throttle.sent(parcel.n_bytes, now - began, now) - now))
+            free, took_s = parcel.n_record_bytes, now - began
+            time.sleep(max(0.0, throttle.sent(parcel.n_bytes, took_s, now, n_free=free) - now))
     return last

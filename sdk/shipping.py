@@ -260,7 +260,9 @@ class Shipper:
         if reply is not None:
             self._taken_at = loop.time()
             took_s = self._taken_at - began
-            self._not_before = self._throttle.sent(parcel.n_bytes, took_s, self._taken_at)
+            self._not_before = self._throttle.sent(
+                parcel.n_bytes, took_s, self._taken_at, n_free=parcel.n_record_bytes
+            )
             self._forget(news)
             self._confirm(reply, sent_at)
         if self._parcels.is_closed:

@@ -31,15 +31,19 @@ class Throttle:
     _room: float = 0.0
     _seen_at: float | None = None
 
-    def sent(self, n_bytes: int, took_s: float, now: float) -> float:
-        """When the next frame may go, after one of ``n_bytes`` whose request took ``took_s``."""
+    def sent(self, n_bytes: int, took_s: float, now: float, *, n_free: int = 0) -> float:
+        """When the next frame may go, after one of ``n_bytes`` whose request took ``took_s``.
+
+        ``n_free`` of them are not counted by the rate: records cost a server time, which the
+        pause is measured by, and a tenth of the disk that a console takes.
+        """
         if self._seen_at is None:
             self._room = self.burst_bytes
         else:
             grown = max(0.0, now - self._seen_at) * self.bytes_s
             self._room = min(self.burst_bytes, self._room + grown)
         self._seen_at = now
-        self._room -= n_bytes
+        self._room -= n_bytes - n_free
         pause_s = max(0.0, -self._room / self.bytes_s)
         if n_bytes >= LARGE_BYTES:
             pause_s = max(pause_s, PAUSE_PER_REQUEST * took_s)

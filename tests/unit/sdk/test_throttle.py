@@ -31,6 +31,13 @@ def test_a_slow_server_is_asked_less() -> None:
     assert throttle.sent(10, 0.5, 11.0) == 11.0, "a few lines are no backlog"
 
 
+def test_records_are_paced_by_the_server_alone() -> None:
+    throttle = Throttle(bytes_s=100.0, burst_bytes=50.0)
+    assert throttle.sent(500, 0.0, 10.0, n_free=450) == 10.0
+    assert throttle.sent(500, 0.0, 10.0, n_free=480) == 10.2, "the rate counts the console"
+    assert throttle.sent(LARGE_BYTES, 0.5, 20.0, n_free=LARGE_BYTES) == 21.0
+
+
 @given(frames=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 200)), min_size=1, max_size=50))
 def test_no_stretch_of_time_carries_more_than_burst_rate_and_one_frame(
     frames: list[tuple[float, int]],
