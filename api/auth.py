@@ -1,8 +1,8 @@
 """Who may do what: the bearer token of a request, and one rule for each route.
 
 The server's own token may do everything. A task's token, minted for one attempt, may read
-everything, make, clone and enqueue tasks, upload blobs, and write to its own task alone. Once its
-attempt is over it may only read: a late reader harms nobody.
+everything, make, clone and enqueue tasks, upload blobs, and write to its own task and to those it
+made or is the parent of. Once its attempt is over it may only read: a late reader harms nobody.
 
 A rule that lets task tokens write looks whether the attempt is open before the body is worked on;
 what decides is the same look in the transaction of the write, by ``By.attempt``.
@@ -97,8 +97,10 @@ async def creates(request: Request, caller: Caller, context: Ctx) -> By:
 
 
 async def writes_task(request: Request, caller: Caller, context: Ctx, task_id: TaskId) -> By:
-    """The server's token, or that of the task's open attempt."""
-    _check_own(caller, task_id)
+    """The server's token, that of the task's open attempt, or of the task that made this one."""
+    own = caller.attempt
+    if own is None or not await context.store.tasks.is_of(task_id, own.task_id):
+        _check_own(caller, task_id)
     return await creates(request, caller, context)
 
 

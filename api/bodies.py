@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from dray.runtime.errors import InvalidInput
 from dray.runtime.models import ConfigObject, Execution, Parameter, Policy, Task, TaskType
 from dray.runtime.states import Event
-from dray.runtime.store.contract import CloneRequest, TaskEdit
+from dray.runtime.store.contract import CloneRequest, TaskEdit, TaskSearch
 
 _STRICT = ConfigDict(extra="forbid")
 #: Nothing may be left out by being empty: everybody's empty claim would be the same claim.
@@ -45,6 +45,8 @@ class NewTask:
     configuration: dict[str, ConfigObject] = field(default_factory=dict[str, ConfigObject])
     properties: dict[str, str] = field(default_factory=dict[str, str])
     runtime: dict[str, str] = field(default_factory=dict[str, str])
+    labels: dict[str, int] = field(default_factory=dict[str, int])
+    publish_on_completion: bool = False
 
     def task(self, id: str) -> Task:
         """A draft with these members."""
@@ -253,6 +255,7 @@ def _known_members(kind: type[Any]) -> BeforeValidator:
 
 NewTaskBody = Annotated[NewTask, BeforeValidator(_without_servers_members), Body()]
 EditBody = Annotated[TaskEdit, _known_members(TaskEdit), Body()]
+SearchBody = Annotated[TaskSearch, _known_members(TaskSearch), Body()]
 CloneBody = Annotated[CloneRequest, _known_members(CloneRequest), Body()]
 OptionalAbort = Annotated[AbortBody | None, Body()]
 

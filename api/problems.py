@@ -115,6 +115,9 @@ async def _on_invalid(request: Request, exc: Exception) -> Response:
         reason = first.get("ctx", {}).get("error", "")
         detail = f"the request body is not JSON: {reason} at character {first['loc'][-1]}"
         return _problem(request.scope, 400, "malformed_json", detail, {}, {})
+    refused = first.get("ctx", {}).get("error")
+    if isinstance(refused, DrayError):  # by a validator of ours: a ValueError, which it wraps
+        return answer(refused, request.scope)
     named = [
         {"field": _field(error), "message": error["msg"], "value": _shown(error.get("input"))}
         for error in found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from dray.runtime import ids
@@ -89,11 +89,29 @@ class TaskCalls:
             if cursor is None:
                 return
 
+    def search_tasks(
+        self,
+        filter: Mapping[str, Any],
+        *,
+        include: str = "tasks",
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Task]:
+        """One page of what a ``task_filter`` finds, as ClearML's programs write it.
+
+        ``include`` is ``ids`` (nothing else is filled in), ``tasks``, or ``whole`` for diffs and
+        metrics too; at most 1000, 500 and 100 of them are in a page.
+        """
+        body = {"filter": to_json(filter), "include": include, "limit": limit, "cursor": cursor}
+        answer = self._http.call("POST", "/tasks/search", body, idempotent=True)
+        return Page([from_json(Task, t) for t in answer["items"]], answer.get("next_cursor"))
+
     def edit_task(self, task_id: str, **changes: Any) -> Task:
         """Change a draft; name, project, comment, tags and properties in any state.
 
-        ``changes`` are ``name``, ``project``, ``comment``, ``tags``, ``type``, ``policy``,
-        ``priority``, ``configuration``, ``output_uri``; ``execution`` is a partial object;
+        ``changes`` are ``name``, ``project``, ``comment``, ``tags``, ``system_tags``, ``type``,
+        ``parent_id``, ``labels``, ``publish_on_completion``, ``policy``, ``priority``,
+        ``configuration``, ``output_uri``; ``execution`` is a partial object;
         ``properties`` and ``parameters`` are merged (a property that is None is removed,
         ``replace_parameters=True`` replaces all parameters).
         """

@@ -78,6 +78,18 @@ async def list_tasks(
     return await context.store.tasks.list(query)
 
 
+@router.post("/search", dependencies=[auth.READS])
+async def search_tasks(body: bodies.SearchBody, context: Ctx) -> Page[Task]:
+    """Find tasks by a `filter` as ClearML's programs write it; it changes nothing.
+
+    Names are patterns; tags and system tags know `-tag`, `__$all`, `__$any`, `__$not`; `_all_` and
+    `_any_` look for a pattern in fields; times take operators (`[">=2024-01-01"]`); `order_by` is
+    a list, `-` in front is descending. `include` says how much of each task is answered: `ids`
+    (all other members are empty), `tasks` (as lists have them), `whole` (with diffs and metrics).
+    """
+    return await context.store.searches.run(body)
+
+
 @router.get("/{id}", dependencies=[auth.READS])
 async def get_task(context: Ctx, task_id: auth.TaskId) -> Task:
     """One task with everything but its high-rate results."""
@@ -89,6 +101,8 @@ async def edit_task(
     body: bodies.EditBody, context: Ctx, task_id: auth.TaskId, by: auth.TaskWriter
 ) -> Task:
     """Edit a draft; in any state: name, project, comment, tags and user properties.
+
+    Until it has ended also: type, parent, labels, and whether it is published on completion.
 
     Members that are left out stay. `properties`, `parameters`, `configuration` and `execution`
     are merged; null deletes an entry. A changed repository, commit, branch or diff drops the

@@ -7,7 +7,7 @@ import sqlite3
 
 from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
-from dray.runtime.ids import new_id
+from dray.runtime.ids import is_id, new_id
 from dray.runtime.models import Project
 from dray.runtime.store import database
 from dray.runtime.store.database import Database
@@ -23,6 +23,7 @@ _LIST = f"SELECT {_COLUMNS} FROM projects p WHERE p.name > ? ORDER BY p.name LIM
 _ADD = """
 INSERT OR IGNORE INTO projects (id, name, created_at, description) VALUES (?, ?, ?, '')
 """
+_NAME = "SELECT name FROM projects WHERE id = ?"
 _ID = "SELECT id FROM projects WHERE name = ?"
 _SUBTREE = "SELECT id, name FROM projects WHERE name = ? OR (name >= ? AND name < ?)"
 _RENAME = "UPDATE projects SET name = ? WHERE id = ?"
@@ -47,9 +48,21 @@ def subtree(name: str) -> tuple[str, str, str]:
     return name, f"{name}/", f"{name}0"
 
 
+async def name_of(connection: Session, id_or_name: str) -> str:
+    """The full name of the project with that id; a name as it is."""
+    if is_id(id_or_name):
+        row = await database.row(connection, _NAME, (id_or_name,))
+        if row is not None:
+            return str(row["name"])
+    return clean_name(id_or_name)
+
+
 async def ensure(connection: Session, name: str, now: float) -> str:
-    """The id of a project by its full name; it and its parents are made when missing."""
-    cleaned = clean_name(name)
+    """The id of a project by its full name; it and its parents are made when missing.
+
+    The id of a project that is there is taken too.
+    """
+    cleaned = await name_of(connection, name)
     row = await database.row(connection, _ID, (cleaned,))
     if row is None:
         parts = cleaned.split("/")

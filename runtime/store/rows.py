@@ -42,7 +42,8 @@ _HEAD = f"SELECT {HEAD_COLUMNS} FROM tasks WHERE id = ?"  # noqa: S608  (a const
 
 # {} takes one ? per id.
 _TASKS = """
-SELECT t.*, p.name AS project, d.execution, d.parameters, d.configuration, d.properties, d.runtime
+SELECT t.*, p.name AS project, d.execution, d.parameters, d.configuration, d.properties, d.runtime,
+    d.labels
 FROM tasks t JOIN projects p ON p.id = t.project_id JOIN documents d ON d.task_id = t.id
 WHERE t.id IN ({})
 """
@@ -227,6 +228,9 @@ def _task_of(
         not_before=row["not_before"],
         initial_iteration=row["initial_iteration"],
         epoch=row["epoch"],
+        project_id=row["project_id"],
+        labels=json.loads(row["labels"]),
+        publish_on_completion=bool(row["publish_on_completion"]),
         execution=codec.from_json(Execution, execution),
         parameters=load_each(Parameter, row["parameters"]),
         configuration=load_each(ConfigObject, row["configuration"]),

@@ -8,12 +8,16 @@ which cost more than the statements.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 Parameters = Sequence[Any] | Mapping[str, Any]
+
+#: Of SQLite's machine: a few milliseconds.
+_STEPS_BETWEEN_LOOKS = 20_000
 
 
 class Session:
@@ -29,6 +33,21 @@ class Session:
     async def executemany(self, sql: str, parameters: Iterable[Parameters]) -> None:
         """One statement for each of many parameters."""
         self._connection.executemany(sql, parameters)
+
+    @contextmanager
+    def searching(
+        self, functions: Mapping[str, Callable[..., Any]], is_over: Callable[[], bool]
+    ) -> Generator[None]:
+        """Have SQL call ``functions`` by name meanwhile, and end statements once ``is_over``."""
+        for name, function in functions.items():
+            self._connection.create_function(name, -1, function)
+        self._connection.set_progress_handler(lambda: int(is_over()), _STEPS_BETWEEN_LOOKS)
+        try:
+            yield
+        finally:
+            self._connection.set_progress_handler(None, 0)
+            for name in functions:
+                self._connection.create_function(name, -1, None)
 
     async def execute_fetchall(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """All rows of one statement."""

@@ -36,6 +36,7 @@ from dray.runtime.store.reserve import Limits, Reserve
 from dray.runtime.store.results import Results
 from dray.runtime.store.session import Session
 from dray.runtime.store.task_locks import TaskLocks
+from dray.runtime.store.task_search import TaskSearches
 from dray.runtime.store.tasks import Tasks
 
 
@@ -70,6 +71,7 @@ class Store:
         self.projects = Projects(state, clock)
         going_on = GoingOn(state, self.results, locks)
         self.tasks = Tasks(state, self.results, clock, going_on, self._outputs.purge)
+        self.searches = TaskSearches(state, self.results, results)
         self.attempts = Attempts(state, clock, going_on)
         self.artifacts = Artifacts(state)
         self.models = Models(state, clock)

@@ -10,16 +10,33 @@ from typing import Any, TypeVar
 from dray.runtime import codec
 from dray.runtime.errors import InvalidInput, NotEditable
 from dray.runtime.ids import is_id
-from dray.runtime.models import Execution, Parameter, Policy, Task
+from dray.runtime.models import Container, Execution, Parameter, Policy, Task
 from dray.runtime.registry import INPUT
 from dray.runtime.resources import Resources, check
-from dray.runtime.states import State
+from dray.runtime.states import State, is_terminal
 from dray.runtime.store.contract import CloneRequest, TaskEdit
 
 T = TypeVar("T")
 
 #: What may be edited in every state; the rest only while the task is a draft.
-ALWAYS_EDITABLE = frozenset({"name", "project", "comment", "tags", "properties"})
+ALWAYS_EDITABLE = frozenset({"name", "project", "comment", "tags", "system_tags", "properties"})
+#: What says nothing of how it runs may also be edited until it has ended.
+UNTIL_ITS_END = frozenset({"type", "parent_id", "labels", "publish_on_completion"})
+#: Members of an edit that take the place of the task's.
+_REPLACED = (
+    "name",
+    "project",
+    "comment",
+    "tags",
+    "system_tags",
+    "type",
+    "priority",
+    "parent_id",
+    "labels",
+    "publish_on_completion",
+)
+#: System tags that a clone does not have: where its source was made, and put away.
+_OWN_SYSTEM_TAGS = frozenset({"archived", "development"})
 #: Members of Execution that say which code; a snapshot of other code is dropped.
 _CODE = frozenset({"repository", "commit", "branch", "diff"})
 PRIORITY_LIMIT = 1_000_000
@@ -36,9 +53,7 @@ def edited(task: Task, edit: TaskEdit) -> Task:
     """
     _check_editable(task, edit)
     changes: dict[str, Any] = {
-        name: value
-        for name in ("name", "project", "comment", "tags", "type", "priority")
-        if (value := getattr(edit, name)) is not None
+        name: value for name in _REPLACED if (value := getattr(edit, name)) is not None
     }
     if edit.properties is not None:
         changes["properties"] = _merged(task.properties, edit.properties)
@@ -54,7 +69,10 @@ def edited(task: Task, edit: TaskEdit) -> Task:
         execution["output_uri"] = edit.output_uri
     if execution:
         changes["execution"] = merged_execution(task.execution, execution)
-    return checked(replace(task, **changes))
+    changed = checked(replace(task, **changes))
+    if changed.parent_id != task.parent_id:
+        check_parent(changed)
+    return changed
 
 
 def merged_execution(execution: Execution, changes: Mapping[str, Any]) -> Execution:
@@ -69,6 +87,8 @@ def merged_execution(execution: Execution, changes: Mapping[str, Any]) -> Execut
     if isinstance(given.get("resources"), dict):
         _refuse_unknown(given["resources"], Resources, "execution.resources")
         given["resources"] = {**current["resources"], **given["resources"]}
+    if isinstance(given.get("container"), dict):
+        _refuse_unknown(given["container"], Container, "execution.container")
     if "snapshot" not in given and any(
         name in given and given[name] != current[name] for name in _CODE
     ):
@@ -122,6 +142,8 @@ def cloned(source: Task, request: CloneRequest, new_id: str, owner: str) -> Task
         project=given(request.project, source.project),
         type=source.type,
         tags=given(request.tags, source.tags),
+        system_tags=[tag for tag in source.system_tags if tag not in _OWN_SYSTEM_TAGS],
+        labels=source.labels,
         comment=given(request.comment, source.comment),
         parent_id=given(request.parent_id, source.parent_id or source.id),
         owner=owner,
@@ -143,7 +165,7 @@ def checked(task: Task) -> Task:
     if not task.name.strip():
         raise InvalidInput("a task needs a name", field="name")
     check_priority(task.priority)
-    if any(not tag.strip() for tag in task.tags):
+    if any(not tag.strip() for tag in (*task.tags, *task.system_tags)):
         raise InvalidInput("a tag is empty", field="tags")
     check(task.execution.resources)
     check_policy(task.policy)
@@ -201,6 +223,8 @@ def _check_editable(task: Task, edit: TaskEdit) -> None:
         return
     for field in fields(edit):
         value = getattr(edit, field.name)
+        if field.name in UNTIL_ITS_END and not is_terminal(task.state):
+            continue
         if field.name not in ALWAYS_EDITABLE and value is not None and value is not False:
             raise NotEditable(
                 f"task {task.id[:8]} is {task.state}: {field.name} can be edited in a draft only; "

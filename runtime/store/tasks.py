@@ -24,7 +24,14 @@ from dray.runtime.store import (
     task_query,
     transitions,
 )
-from dray.runtime.store.contract import By, Change, CloneRequest, Page, TaskEdit, TaskQuery
+from dray.runtime.store.contract import (
+    By,
+    Change,
+    CloneRequest,
+    Page,
+    TaskEdit,
+    TaskQuery,
+)
 from dray.runtime.store.database import Database
 from dray.runtime.store.fencing import fenced
 from dray.runtime.store.going_on import GoingOn
@@ -33,28 +40,33 @@ from dray.runtime.store.session import Session
 
 _INSERT = """
 INSERT INTO tasks (id, name, project_id, type, state, queue, priority, policy, comment, parent_id,
-    follows_parent, owner, created_at, updated_at, epoch)
-VALUES (?, ?, ?, ?, 'draft', '', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    follows_parent, owner, created_at, updated_at, epoch, publish_on_completion)
+VALUES (?, ?, ?, ?, 'draft', '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # A deleted task may be made again; what its old attempts still send must not pass for the new.
 _EPOCH_BEFORE = """
 SELECT COALESCE(MAX(epoch), 0) AS epoch FROM audit WHERE task_id = ? AND event = 'delete'
 """
 _INSERT_DOCUMENTS = """
-INSERT INTO documents (task_id, execution, parameters, configuration, properties, runtime)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO documents (task_id, execution, parameters, configuration, properties, runtime,
+    labels)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE = """
 UPDATE tasks SET name = ?, project_id = ?, type = ?, comment = ?, priority = ?, policy = ?,
-    updated_at = ?
+    parent_id = ?, follows_parent = ?, publish_on_completion = ?, updated_at = ?
 WHERE id = ?
 """
 _UPDATE_DOCUMENTS = """
-UPDATE documents SET execution = ?, parameters = ?, configuration = ?, properties = ?
+UPDATE documents SET execution = ?, parameters = ?, configuration = ?, properties = ?,
+    labels = ?
 WHERE task_id = ?
 """
 _ADD_TAG = "INSERT OR IGNORE INTO tags (task_id, tag, system) VALUES (?, ?, ?)"
-_DROP_TAGS = "DELETE FROM tags WHERE task_id = ? AND system = 0"
+_DROP_TAGS = "DELETE FROM tags WHERE task_id = ?"
+_FOLLOWS = "SELECT follows_parent FROM tasks WHERE id = ?"
+_MADE_BY = "SELECT by FROM audit WHERE task_id = ? AND event = 'create' ORDER BY seq DESC LIMIT 1"
+_PARENT = "SELECT parent_id FROM tasks WHERE id = ?"
 _BY_PREFIX = "SELECT id FROM tasks WHERE id >= ? AND id < ? ORDER BY id LIMIT 11"
 _HEADS = f"SELECT {rows.HEAD_COLUMNS} FROM tasks WHERE id IN ({{}})"  # noqa: S608
 _DELETE = "DELETE FROM tasks WHERE id = ?"
@@ -166,6 +178,20 @@ class Tasks:
             cursor = task_query.encode_cursor(query, last["key"], last["id"])
         return Page([found[task_id] for task_id in ids if task_id in found], cursor)
 
+    async def is_of(self, task_id: str, maker_id: str) -> bool:
+        """Whether a task was made by the task ``maker_id``, or has it as its parent.
+
+        Raises:
+            NotFound: no such task.
+        """
+        found = await self._state.row(_PARENT, (task_id,))
+        if found is None:
+            raise NotFound(f"there is no task {task_id}", id=task_id)
+        if found["parent_id"] == maker_id:
+            return True
+        made = await self._state.row(_MADE_BY, (task_id,))
+        return made is not None and made["by"] == f"task:{maker_id}"
+
     async def head(self, task_id: str) -> Head:
         """What decides about a task's next step.
 
@@ -194,10 +220,13 @@ class Tasks:
             head = await rows.read_head(connection, task_id)
             task = (await rows.load_tasks(connection, [task_id]))[task_id]
             changed = task_edit.edited(task, edit)
+            if changed.project != task.project:
+                named = await projects.name_of(connection, changed.project)
+                changed = replace(changed, project=named)
             if changed == task:
                 return
             now = self._clock.now()
-            await self._update(connection, changed, now)
+            await self._update(connection, task, changed, now)
             names = [
                 name
                 for name in task.__dataclass_fields__
@@ -323,13 +352,15 @@ class Tasks:
                     now,
                     now,
                     head.epoch,
+                    task.publish_on_completion,
                 ),
             )
         except sqlite3.IntegrityError as exc:
             raise Conflict(f"there is a task {task.id} already", id=task.id) from exc
         documents = (task.execution, task.parameters, task.configuration, task.properties)
         await connection.execute(
-            _INSERT_DOCUMENTS, (task.id, *map(rows.dump, documents), rows.dump(task.runtime))
+            _INSERT_DOCUMENTS,
+            (task.id, *map(rows.dump, documents), rows.dump(task.runtime), rows.dump(task.labels)),
         )
         for system, tags in enumerate((task.tags, task.system_tags)):
             for tag in tags:
@@ -337,8 +368,12 @@ class Tasks:
         await task_models.link_those_there(connection, task.id, task.models)
         await audit.record(connection, now, "create", head, head, by)
 
-    async def _update(self, connection: Session, task: Task, now: float) -> None:
+    async def _update(self, connection: Session, before: Task, task: Task, now: float) -> None:
         project_id = await projects.ensure(connection, task.project, now)
+        follows_parent = bool(task.parent_id)
+        if task.parent_id == before.parent_id:
+            found = await database.rows(connection, _FOLLOWS, (task.id,))
+            follows_parent = bool(found[0]["follows_parent"])
         await connection.execute(
             _UPDATE,
             (
@@ -348,12 +383,22 @@ class Tasks:
                 task.comment,
                 task.priority,
                 rows.dump(task.policy),
+                task.parent_id,
+                follows_parent,
+                task.publish_on_completion,
                 now,
                 task.id,
             ),
         )
-        documents = (task.execution, task.parameters, task.configuration, task.properties)
+        documents = (
+            task.execution,
+            task.parameters,
+            task.configuration,
+            task.properties,
+            task.labels,
+        )
         await connection.execute(_UPDATE_DOCUMENTS, (*map(rows.dump, documents), task.id))
         await connection.execute(_DROP_TAGS, (task.id,))
-        for tag in task.tags:
-            await connection.execute(_ADD_TAG, (task.id, tag, 0))
+        for system, tags in enumerate((task.tags, task.system_tags)):
+            for tag in tags:
+                await connection.execute(_ADD_TAG, (task.id, tag, system))

@@ -32,6 +32,7 @@ UPDATE tasks SET updated_at = ?, enqueued_at = NULL, started_at = NULL, ended_at
 WHERE id = ?
 """
 
+_PUBLISHES = "SELECT 1 FROM tasks WHERE id = ? AND publish_on_completion"
 _QUEUE_EXISTS = "SELECT 1 FROM queues WHERE name = ?"
 _MAKE_QUEUE = "INSERT OR IGNORE INTO queues (id, name, created_at) VALUES (?, ?, ?)"
 _ENTER_QUEUE = """
@@ -128,6 +129,25 @@ async def apply(
     if event:
         cause = after.cause if after.cause != before.cause else None
         await audit.record(connection, now, event, before, after, by, cause=cause, details=details)
+    if await _is_to_be_published(connection, before, after):
+        return await _published(connection, now, before, after, by)
+    return await _told(connection, before, after)
+
+
+async def _is_to_be_published(connection: Session, before: Head, after: Head) -> bool:
+    if after.state is not State.COMPLETED or before.state is State.COMPLETED:
+        return False
+    return await database.row(connection, _PUBLISHES, (after.task_id,)) is not None
+
+
+async def _published(
+    connection: Session, now: float, before: Head, completed: Head, by: By
+) -> Change:
+    """Completed and published in one transaction: nobody sees the one without the other."""
+    after = machine.step(completed, machine.Publish())
+    await _write_head(connection, completed, after)
+    await connection.execute(_TOUCHED, (now, after.task_id))
+    await audit.record(connection, now, "publish", completed, after, by)
     return await _told(connection, before, after)
 
 

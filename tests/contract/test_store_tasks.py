@@ -23,7 +23,7 @@ from dray.runtime.models import (
 )
 from dray.runtime.records import Chunk
 from dray.runtime.resources import Resources
-from dray.runtime.states import State
+from dray.runtime.states import State, is_terminal
 from dray.runtime.store import CloneRequest, TaskEdit
 from tests.contract.conftest import BY, World, finish_of
 
@@ -150,8 +150,13 @@ async def test_parameters_can_be_replaced_as_a_whole(world: World) -> None:
 
 
 ALWAYS = TaskEdit(name="n", project="p", comment="c", tags=["t"], properties={"k": "v"})
-DRAFT_ONLY = {
+UNTIL_ITS_END = {
     "type": TaskType.QC,
+    "parent_id": "c" * 32,
+    "labels": {"cat": 1},
+    "publish_on_completion": True,
+}
+DRAFT_ONLY = {
     "parameters": {"a/b": Parameter("1")},
     "replace_parameters": True,
     "configuration": {"a": ConfigObject("")},
@@ -172,6 +177,57 @@ async def test_only_labels_can_be_edited_past_the_draft(world: World, state: Sta
         with pytest.raises(NotEditable, match="clone it") as caught:
             await world.store.tasks.edit(task_id, TaskEdit(**{name: value}), BY)
         assert caught.value.details["field"] == name
+
+
+@pytest.mark.parametrize("state", list(State))
+async def test_what_does_not_say_how_it_runs_can_be_edited_until_its_end(
+    world: World, state: State
+) -> None:
+    task_id = await world.in_state(state)
+    for name, value in UNTIL_ITS_END.items():
+        edit = TaskEdit(**{name: value})
+        if is_terminal(state):
+            with pytest.raises(NotEditable, match="clone it"):
+                await world.store.tasks.edit(task_id, edit, BY)
+        else:
+            assert getattr(await world.store.tasks.edit(task_id, edit, BY), name) == value
+
+
+async def test_system_tags_are_kept_apart_from_tags(world: World) -> None:
+    task = await world.draft(tags=["a"], system_tags=["development"])
+    edited = await world.store.tasks.edit(task.id, TaskEdit(system_tags=["archived"]), BY)
+    assert (edited.tags, edited.system_tags) == (["a"], ["archived"])
+    edited = await world.store.tasks.edit(task.id, TaskEdit(tags=["b"]), BY)
+    assert (edited.tags, edited.system_tags) == (["b"], ["archived"])
+
+
+async def test_a_clone_is_neither_archived_nor_in_development(world: World) -> None:
+    task = await world.draft(system_tags=["archived", "pipeline", "development"])
+    assert (await world.store.tasks.clone(task.id, CloneRequest(), BY)).system_tags == ["pipeline"]
+
+
+async def test_a_project_may_be_given_by_its_id(world: World) -> None:
+    there = await world.store.projects.ensure("a/b")
+    task = await world.draft(project=there.id)
+    assert (task.project, task.project_id) == ("a/b", there.id)
+    other = await world.store.projects.ensure("c")
+    edited = await world.store.tasks.edit(task.id, TaskEdit(project=other.id), BY)
+    assert (edited.project, edited.project_id) == ("c", other.id)
+
+
+async def test_a_task_is_completed_and_published_in_one_step(world: World) -> None:
+    task_id, epoch = await world.running(publish_on_completion=True)
+    finish = Finish(epoch, causes.exited(0))
+    change = await world.store.tasks.apply(task_id, finish, BY)
+    assert (change.before.state, change.after.state) == (State.RUNNING, State.PUBLISHED)
+    assert (await world.events(task_id))[-2:] == ["complete", "publish"]
+    again = await world.store.tasks.apply(task_id, finish, BY)
+    assert again.after == change.after, "a repeated end is answered again"
+
+
+async def test_a_failed_task_is_not_published(world: World) -> None:
+    task_id = await world.ended(causes.exited(1), publish_on_completion=True)
+    assert (await world.head(task_id)).state is State.FAILED
 
 
 @pytest.mark.parametrize("member", ["repository", "commit", "branch", "diff"])
@@ -222,7 +278,7 @@ async def test_a_clone_takes_inputs_and_leaves_outputs(world: World) -> None:
     clone = await world.store.tasks.clone(source.id, CloneRequest(), BY)
     for name in ("type", "tags", "comment", "policy", "execution", "parameters", "configuration"):
         assert getattr(clone, name) == getattr(source, name)
-    assert (clone.properties, clone.system_tags, clone.artifacts) == ({}, [], [])
+    assert (clone.properties, clone.artifacts) == ({}, [])
     assert clone.parent_id == source.parent_id
     assert clone.owner == BY.who
 

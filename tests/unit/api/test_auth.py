@@ -19,6 +19,8 @@ CREATING = {
     ("put", "/api/v1/blobs/{sha256}"),
     ("patch", "/api/v1/blobs/{sha256}/part"),
 }
+#: Asks for more than an address can hold, and changes nothing.
+SEARCHES = {("post", "/api/v1/tasks/search")}
 
 
 def calls_of(dependant: Dependant) -> set[object]:
@@ -38,7 +40,8 @@ async def test_every_route_has_one_rule(api: Api) -> None:
             walked.add((method.lower(), route.path_format))
             assert len(rules) == 1, f"{method} {route.path} has {len(rules)} rules"
             reads = auth.reads in rules or (method == "GET" and auth.administers in rules)
-            assert reads == (method == "GET"), f"{method} {route.path}"
+            asks = method == "GET" or (method.lower(), route.path_format) in SEARCHES
+            assert reads == asks, f"{method} {route.path}"
     assert set(operations(api)) == walked | {("get", "/healthz"), ("get", "/readyz")}
 
 
@@ -52,7 +55,7 @@ async def test_a_strangers_task_token_can_change_nothing_anywhere(api: Api) -> N
     stranger = api.connect(tokens.mint_task_token(TOKEN, ids.new_id(), 1), base="")
     bodies = {"outcome": "failed", "agent": "a", "claim_id": "c", "epoch": 1, "queue": "gpu"}
     for method, path in operations(api):
-        if method == "get" or (method, path) in CREATING:
+        if method == "get" or (method, path) in CREATING | SEARCHES:
             continue
         body = {} if path.endswith("renew") else bodies
         needed = {
@@ -122,6 +125,23 @@ async def test_a_task_token_reads_everything_and_makes_tasks(api: Api) -> None:
     assert cloned.status_code == 201
     queued = await client.post(f"/tasks/{made.json()['id']}/enqueue", json={"queue": "gpu"})
     assert queued.status_code == 200
+
+
+async def test_a_task_token_writes_to_what_it_made_and_to_its_children(api: Api) -> None:
+    own, source = await api.running(), await api.draft()
+    client = api.as_task(own.id)
+    cloned = (await client.post(f"/tasks/{source.id}/clone", json={})).json()["id"]
+    child = (await api.draft(parent_id=own.id)).id
+    for task_id in (cloned, child):
+        edited = await client.patch(f"/tasks/{task_id}", json={"tags": ["mine"]})
+        assert (edited.status_code, edited.json()["tags"]) == (200, ["mine"])
+        await client.post(f"/tasks/{task_id}/enqueue", json={"queue": "gpu"})
+        assert (await client.post(f"/tasks/{task_id}/dequeue")).status_code == 200
+    refused = await client.patch(f"/tasks/{source.id}", json={"tags": ["mine"]})
+    assert refused.status_code == 403
+    await api.end(own)
+    late = await client.patch(f"/tasks/{child}", json={"tags": ["late"]})
+    assert (late.status_code, late.json()["code"]) == (409, "stale_epoch")
 
 
 async def test_a_task_token_does_not_administer(api: Api) -> None:
