@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dray.runtime.errors import DrayError, InvalidInput, NotFound, ServerUnreachable
 from dray.runtime.registry import ARCHIVED, INPUT, PACKAGE
 from dray.sdk import model_records, model_settling, session
-from dray.sdk.light import TYPE_CHECKING
+from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.model_base import BaseModel, client_of, resolved_config
 from dray.sdk.model_frameworks import framework_of
 
@@ -330,7 +330,7 @@ def connect_name(model: Mapping[str, Any]) -> str:
     return model_records.stem(str(model.get("uri") or model.get("filename") or "")) or "Input Model"
 
 
-def checked_labels(labels: Mapping[str, int] | None) -> dict[str, int]:
+def checked_labels(labels: Mapping[str, Any] | None) -> dict[str, int]:
     """Names of classes and their numbers.
 
     Raises:
@@ -339,7 +339,8 @@ def checked_labels(labels: Mapping[str, int] | None) -> dict[str, int]:
     found: dict[str, int] = {}
     for key, value in (labels or {}).items():
         whole: Any = value.item() if hasattr(value, "item") else value
-        if not isinstance(key, str) or isinstance(whole, bool) or not isinstance(whole, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        is_text = isinstance(key, str)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not is_text or isinstance(whole, bool) or not isinstance(whole, int):
             raise InvalidInput(
                 f"label {key!r}: {value!r} cannot be used; labels are names (text) with whole "
                 "numbers",
@@ -372,7 +373,7 @@ def _override(attempt: session.Session, called: str) -> str:
 
 
 def _uri(field: str, url: Any) -> str:
-    text = os.fspath(url) if isinstance(url, os.PathLike) else url
+    text: Any = os.fspath(cast("os.PathLike[str]", url)) if isinstance(url, os.PathLike) else url
     if not isinstance(text, str) or not text.strip():
         raise InvalidInput(f"{field} is {url!r}: expected an address or a path", field=field)
     return model_records.file_address(text.strip())

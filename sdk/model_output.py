@@ -387,7 +387,7 @@ class OutputModel(BaseModel):
         told = model_records.document(self._model_id)
         if told is not None:
             return told
-        labels = self._run.task.get("labels") or {}
+        labels: Json = self._run.task.get("labels") or {}
         given = {key: value for key, value in self._said.items() if value is not None}
         project = self._run.task.get("project")
         own = {"id": self._model_id, "task_id": self._run.task_id, "project": project}
@@ -451,7 +451,7 @@ class OutputModel(BaseModel):
             before = str(known.get("comment") or "").splitlines()
             rest = [line for line in before if not _is_note(line)]
             changes["comment"] = "\n".join([note, *rest])
-        tags = [tag for tag in known.get("system_tags") or [] if tag != PACKAGE]
+        tags = [tag for tag in self.system_tags if tag != PACKAGE]
         changes["system_tags"] = [*tags, PACKAGE] if is_package else tags
         given = {key: value for key, value in changes.items() if value is not None}
         model_records.put(self._run, self._model_id, **given)
