@@ -22,7 +22,7 @@ from dray.runtime.ids import new_id
 from dray.runtime.paths import NodePaths
 
 #: Packages that go along, each with the sub-packages that stay behind.
-_PACKAGES = {"runtime": ("store",), "sdk": ("cli",)}
+_PACKAGES = {"runtime": ("store",), "sdk": ("cli",), "binding": ()}
 
 #: Unchecked: the folder's name is the hash of the sources, so bytecode cannot be out of date, and
 #: an interpreter that may not write bytecode (PYTHONDONTWRITEBYTECODE) finds it all there.

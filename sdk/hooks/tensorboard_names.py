@@ -7,20 +7,12 @@ import re
 import threading
 from typing import ClassVar
 
+from dray.sdk.logger import Logger
 from dray.sdk.session import Session
 
 #: A step below this part of the last one begins to count anew.
 _ANEW = 0.9
 _UNFIT = re.compile(r"[^-/\w.]")
-
-
-class Settings:
-    """What ``Logger.tensorboard_…`` said, for this process."""
-
-    #: Tags without ``/`` share one chart, ``Scalars``, instead of having one each.
-    auto_group = False
-    #: Each series has a chart of its own: the writers are told apart by their titles.
-    single_series = False
 
 
 class Names:
@@ -83,9 +75,7 @@ class Names:
         part = _part_of_scalars(logdir, tag)
         if part:
             return tag.replace("/", "_"), part
-        title, series = _split(tag, 1, "Scalars" if Settings.auto_group else tag)
-        form = "{title} {own}" if Settings.single_series else "{own}: {series}"
-        return self._owned(logdir, title, series, form)
+        return self._owned(logdir, *Logger.tensorboard_names(tag), "{own}: {series}")
 
     def _owned(self, logdir: str, title: str, series: str, form: str) -> tuple[str, str]:
         """The pair, changed by ``form`` where another log directory has it already."""

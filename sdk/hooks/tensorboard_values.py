@@ -95,7 +95,7 @@ def meshes(found: Iterable[Any]) -> dict[str, dict[str, Any]]:
     for value in found:
         if value.metadata.plugin_data.plugin_name != "mesh":
             continue
-        tag, _, part = value.tag.rpartition("_")
+        tag, _, part = str(value.tag).rpartition("_")
         parts.setdefault(tag, {})[_MESH_PARTS.get(part, part)] = value.tensor
     return {tag: _mesh(own) for tag, own in parts.items() if "VERTEX" in own}
 

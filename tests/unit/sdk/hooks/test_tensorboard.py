@@ -11,7 +11,8 @@ import pytest
 from tensorboardX import SummaryWriter
 
 from dray.sdk.hooks import tensorboard
-from dray.sdk.hooks.tensorboard_names import Names, Settings
+from dray.sdk.hooks.tensorboard_names import Names
+from dray.sdk.logger import Logger
 from dray.sdk.session import Session
 from tests.unit.sdk.hooks.conftest import Hooked, records
 
@@ -186,7 +187,7 @@ def test_the_events_are_written_as_ever(written: Written, tmp_path: Path) -> Non
 def test_tags_without_a_slash_may_share_a_chart(
     written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Settings, "auto_group", True)
+    monkeypatch.setattr(Logger, "_group_scalars", True)
     assert places(written(lambda writer: writer.add_scalar("loss", 1, 0))) == [
         ("Scalars", "loss", 0)
     ]

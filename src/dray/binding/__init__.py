@@ -1,0 +1,1 @@
+"""Frameworks that are captured without code, by the name scripts know."""
