@@ -15,6 +15,8 @@ member ``k`` is the kind and ``t`` the time (seconds since the epoch). The other
                 one with the same uri stands for it), ``published``, ``replace_metadata``; ``as``
                 (input, output) and ``called``: the task has it by that name; ``unlink`` (input,
                 output): it has it no more. Its bytes lie in the spool's ``blobs/SHA256``
+    of_model    id, report: a scalar, single or plot that is the model's
+    labels      values: name of a class -> number, all of them
     parameters  values: flat name -> {value, type, description}; null takes one away
     configuration  values: name -> {text, type, description}; null takes one away
     properties  values: name -> text; null takes one away
@@ -69,6 +71,8 @@ KINDS = frozenset(
         "media",
         "artifact",
         "model",
+        "of_model",
+        "labels",
         "parameters",
         "configuration",
         "properties",

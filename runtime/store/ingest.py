@@ -181,6 +181,8 @@ class Ingest:
             for run, position in incoming.placed():
                 await console.index(connection, task_id, epoch, run, position, now)
             await results.write_batch(connection, task_id, epoch, incoming.parsed.batch)
+            for model_id, batch in incoming.parsed.of_models.items():
+                await results.write_batch(connection, model_id, 0, batch)
             for stream, after in moved.items():
                 if after is not incoming.accepted.get(stream):
                     how_far = (after.n_bytes, after.tail, after.n_malformed, after.n_missing)

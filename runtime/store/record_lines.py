@@ -12,6 +12,7 @@ import msgspec
 
 from dray.runtime import codec
 from dray.runtime.errors import InvalidInput
+from dray.runtime.ids import is_id
 from dray.runtime.models import Artifact, ConfigObject, Execution, Parameter
 from dray.runtime.resources import check
 from dray.runtime.store import model_records
@@ -25,6 +26,8 @@ from dray.runtime.store.task_edit import merged_execution
 _INTEGER_LIMIT = 1 << 63
 #: A preview is text for a page; the whole is in the blob.
 _PREVIEW_LIMIT = 64 << 10
+#: Kinds of reports that can be a model's as well as a task's.
+_OF_MODELS = frozenset({"scalar", "single", "plot"})
 #: Of a line that cannot be used, what the audit shows.
 _SAMPLE_LENGTH = 200
 #: NaN and Infinity become text: float() reads it where a number is expected, and elsewhere (data
@@ -52,6 +55,7 @@ class Facts:
     runtime: dict[str, str] = field(default_factory=dict[str, str])
     execution: dict[str, Any] = field(default_factory=dict[str, Any])
     tags: dict[str, bool] = field(default_factory=dict[str, bool])
+    labels: dict[str, int] | None = None
     comment: str | None = None
     progress: float | None = None
 
@@ -70,12 +74,15 @@ class Parsed:
     """Everything that whole lines said.
 
     Attributes:
+        batch: results of the task.
+        of_models: results of models by their ids.
         n_malformed: lines that could not be used.
         sample: the beginning of the first of them, and why.
     """
 
     facts: Facts = field(default_factory=Facts)
     batch: Batch = field(default_factory=Batch)
+    of_models: dict[str, Batch] = field(default_factory=dict[str, Batch])
     n_malformed: int = 0
     sample: str = ""
 
@@ -219,6 +226,21 @@ def _model(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
     parsed.facts.models.append(model_records.parse(record, _time(record)))
 
 
+def _of_model(parsed: Parsed, record: dict[str, Any], position: int) -> None:
+    report = record["report"]
+    if report["k"] not in _OF_MODELS or not is_id(record["id"]):
+        raise ValueError(f"no report of a model: {report['k']!r} of {record['id']!r}")
+    batch = parsed.of_models.setdefault(record["id"], Batch())
+    _apply(Parsed(batch=batch), {"t": record["t"], **report}, position)
+
+
+def _labels(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
+    values = {_text(name): int(number) for name, number in record["values"].items()}
+    if any(abs(number) >= _INTEGER_LIMIT for number in values.values()):
+        raise ValueError("a label's number has more than 64 bits")
+    parsed.facts.labels = values
+
+
 def _parameters(parsed: Parsed, record: dict[str, Any], _position: int) -> None:
     for name, value in record["values"].items():
         gone = value is None
@@ -277,6 +299,8 @@ _READERS: dict[str, Callable[[Parsed, dict[str, Any], int], None]] = {
     "media": _media,
     "artifact": _artifact,
     "model": _model,
+    "of_model": _of_model,
+    "labels": _labels,
     "parameters": _parameters,
     "configuration": _configuration,
     "properties": _properties,
