@@ -15,7 +15,8 @@ from dray.runtime.errors import InvalidInput, TooLarge, WrongType
 
 TYPE_CHECKING = False  # type checkers take it for true; the import is dear in a child
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, ClassVar
 
 #: A record must fit in one frame (``Settings.frame_limit_bytes``) with room to spare.
 RECORD_LIMIT_BYTES = 8 << 20
@@ -42,7 +43,7 @@ class SpoolWriter:
             script that wants another number instead.
     """
 
-    text_of_not_finite = staticmethod(json.dumps)
+    text_of_not_finite: ClassVar[Callable[[float], str]] = staticmethod(json.dumps)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
@@ -66,9 +67,13 @@ class SpoolWriter:
             prefix = self._prefixes.get((title, series)) or self._remember(title, series)
         except (TypeError, ValueError, OverflowError, RuntimeError) as exc:
             raise _no_scalar(title, series, iteration, value) from exc
-        if step != iteration and iteration is not None:
+        if step != iteration and not _is_same(step, iteration):
             raise _no_scalar(title, series, iteration, value)
-        text = _float_repr(number) if number - number == 0.0 else self.text_of_not_finite(number)
+        text = (
+            _float_repr(number)
+            if number - number == 0.0
+            else SpoolWriter.text_of_not_finite(number)
+        )
         self._write(f'{prefix}{step},"v":{text},"t":{time.time():.6f}}}\n'.encode())
 
     def append(self, kind: str, **members: Any) -> None:
@@ -136,6 +141,11 @@ class SpoolWriter:
             print(f"dray: records cannot be written to {self.path}: {why}", file=sys.stderr)
 
 
+def _is_same(step: int, iteration: Any) -> bool:
+    """Whether nothing was cut off, of what does not compare as a number."""
+    return iteration is None or float(iteration) == step
+
+
 def _no_scalar(title: object, series: object, iteration: object, value: object) -> InvalidInput:
     """The error about whichever of them is wrong."""
     where = f"scalar {title!r}/{series!r}"
@@ -153,7 +163,7 @@ def _no_scalar(title: object, series: object, iteration: object, value: object) 
             return WrongType(message, field=name)
         except (ValueError, OverflowError, RuntimeError):
             return InvalidInput(message, field=name)
-        if name == "iteration" and (isinstance(given, str) or not is_whole):
+        if name == "iteration" and not is_whole:
             return InvalidInput(message, field=name)
     return InvalidInput(f"{where}: iteration {iteration!r} and value {value!r} cannot be kept")
 

@@ -103,6 +103,12 @@ def put_url(
     return members
 
 
+def destination(attempt: Session) -> str:
+    """Where debug samples are uploaded to; empty for the server's own store."""
+    execution: dict[str, Any] = attempt.task.get("execution") or {}
+    return attempt.media_uri or str(execution.get("output_uri") or "")
+
+
 def _put(
     attempt: Session,
     title: Any,
@@ -132,6 +138,12 @@ def _put(
     filename = f"{stem}_{members['i']:08d}_{sha256[:8]}{ending[:20]}"
     members.update(filename=filename, content_type=_content_type(filename))
     members.update(sha256=sha256, n_bytes=n_bytes)
+    base = destination(attempt)
+    if base:
+        from dray.sdk import destinations
+
+        task = {**attempt.task, "execution": {"output_uri": base}}
+        members["uri"] = destinations.address(task, "metrics", members["title"], filename)
     attempt.record("media", **members)
     return members
 

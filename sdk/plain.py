@@ -93,9 +93,8 @@ def whole(name: str, value: Any) -> int:
     if isinstance(value, int):
         return int(value)
     got = number(name, value)
-    if isinstance(value, str) or got % 1 != 0.0:  # NaN and infinities have no remainder
-        kind = WrongType if isinstance(value, str) else InvalidInput
-        raise kind(f"{name} must be a whole number, got {_shown(value)}", field=name)
+    if got % 1 != 0.0:  # NaN and infinities have no remainder
+        raise InvalidInput(f"{name} must be a whole number, got {_shown(value)}", field=name)
     return int(value)
 
 

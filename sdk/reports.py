@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+from dray.runtime.errors import UsageError
 from dray.runtime.spool import RECORD_LIMIT_BYTES
 from dray.sdk import session
 from dray.sdk.light import TYPE_CHECKING
@@ -51,6 +52,21 @@ def put_plot(
         )
         return
     attempt.record("plot", title=title, series=series, i=step, type="plotly", data=figure)
+
+
+def one_of(call: str, **given: Any) -> str:
+    """The name of the one argument that is given.
+
+    Raises:
+        UsageError: none or several are.
+    """
+    there = [name for name, value in given.items() if value is not None]
+    if len(there) != 1:
+        got = " and ".join(there) or "none"
+        raise UsageError(
+            f"{call} takes one of {', '.join(given)}; got {got}", field=there[0] if there else call
+        )
+    return there[0]
 
 
 def warn(attempt: Session, message: str) -> None:

@@ -1,30 +1,22 @@
-"""The part of ``Task`` about what a run leaves behind: artifacts, console, scalars."""
+"""The part of ``Task`` about what a run leaves behind: console, scalars, plots."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-
-from dray.runtime.errors import InvalidInput, NotFound
-from dray.sdk import session
+from dray.runtime.errors import InvalidInput
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.logger import Logger
-from dray.sdk.task_base import TaskBase
+from dray.sdk.task_artifacts import TaskArtifacts
 
 if TYPE_CHECKING:
     from typing import Any
-
-    from dray.sdk.artifacts import Artifacts
 
 #: Most points of a series the server gives at once.
 ALL_POINTS = 100_000
 #: Bytes of console asked for, for each report that is wanted.
 _REPORT_BYTES = 64 << 10
-#: How long an upload is waited for when the caller wants that.
-_UPLOAD_WAIT_S = 600.0
 
 
-class TaskOutputs(TaskBase):
+class TaskOutputs(TaskArtifacts):
     """Results of the run; reading them asks the server."""
 
     def get_logger(self) -> Logger:
@@ -40,67 +32,12 @@ class TaskOutputs(TaskBase):
                 "it; read it with get_reported_scalars",
                 field="task",
             )
-        return Logger(attempt)
+        return Logger.of(attempt)
 
     @property
     def logger(self) -> Logger:
         """The same as :meth:`get_logger`."""
         return self.get_logger()
-
-    def upload_artifact(
-        self,
-        name: str,
-        artifact_object: Any,
-        metadata: Mapping[str, Any] | None = None,
-        delete_after_upload: bool = False,
-        preview: str | None = None,
-        wait_on_upload: bool = False,
-    ) -> bool:
-        """Keep an object, file or folder as a named output of the running task.
-
-        It is copied into the spool before this returns; another process uploads it.
-
-        Args:
-            name: of the artifact; the same name again replaces it.
-            artifact_object: an array (kept as ``npz``), a ``DataFrame`` (``csv.gz``), a dict or
-                list (JSON, else a pickle), an image (PNG), a path of a file or folder (a zip), an
-                address (registered only), text, or anything that can be pickled.
-            metadata: facts to keep with it.
-            delete_after_upload: a file given by its path is moved, not copied.
-            preview: text to show instead of the one made of the object.
-            wait_on_upload: return when the server has it; False when it did not get it in time.
-
-        Raises:
-            InvalidInput: this is not the task of this process, or the object cannot be kept.
-        """
-        attempt = self._attempt
-        if attempt is None:
-            raise InvalidInput(
-                f"task {self.id[:8]} does not run in this process; only a run has outputs",
-                field="task",
-            )
-        from dray.sdk import artifacts
-
-        members = artifacts.store(
-            attempt,
-            name,
-            artifact_object,
-            metadata=metadata,
-            preview=preview,
-            may_move=delete_after_upload,
-        )
-        return not wait_on_upload or self._is_uploaded(name, str(members.get("sha256") or ""))
-
-    @property
-    def artifacts(self) -> Artifacts:
-        """Artifacts by name: ``task.artifacts["model"].get()``."""
-        from dray.sdk.artifacts import Artifact, Artifacts
-
-        handle = self._handle
-        stored: list[dict[str, Any]] = self._data.get("artifacts") or []
-        return Artifacts(
-            {a["name"]: Artifact(self.id, a, handle.client, handle.spool) for a in stored}
-        )
 
     def get_reported_scalars(self, max_samples: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
         """Scalars as ``{title: {series: {"name", "x", "y"}}}``.
@@ -150,18 +87,3 @@ class TaskOutputs(TaskBase):
     def get_output_log_web_page(self) -> str:
         """Address of the task's page."""
         return f"{self._handle.client().url}/#/tasks/{self.id}"
-
-    def _is_uploaded(self, name: str, sha256: str) -> bool:
-        """Whether the server got the artifact within the time."""
-        client = self._handle.client()
-        deadline, pause = time.monotonic() + _UPLOAD_WAIT_S, 0.05
-        while time.monotonic() < deadline:
-            try:
-                if client.artifact(self.id, name).sha256 == sha256:
-                    return True
-            except NotFound:
-                pass  # its record is still on the way
-            time.sleep(pause)
-            pause = min(1.0, pause * 1.5)
-        session.say(f"warning: artifact {name!r} is not uploaded yet; its upload goes on")
-        return False

@@ -38,14 +38,17 @@ def spool(tmp_path: Path) -> SpoolPaths:
 class Number:
     """As numpy's and torch's scalars: it prints as something else than a number."""
 
+    def __init__(self, value: float) -> None:
+        self.value = value
+
     def __float__(self) -> float:
-        return 0.25
+        return self.value
 
     def __int__(self) -> int:
-        return 3
+        return int(self.value)
 
     def __repr__(self) -> str:
-        return "tensor(0.25)"
+        return f"tensor({self.value})"
 
 
 def test_a_scalar_is_one_line_with_its_members(path: Path) -> None:
@@ -83,14 +86,21 @@ def test_what_is_not_finite_is_encoded_alike_by_both_encoders(path: Path, value:
 
 def test_scalars_of_other_libraries_are_taken_as_numbers(path: Path) -> None:
     with SpoolWriter(path) as writer:
-        writer.scalar("loss", "train", Number(), Number())  # type: ignore[arg-type]
+        writer.scalar("loss", "train", Number(3.0), Number(0.25))  # type: ignore[arg-type]
         writer.scalar("ok", "flag", 1, True)
     assert [(r["i"], r["v"]) for r in records(path)] == [(3, 0.25), (1, 1.0)]
 
 
 @pytest.mark.parametrize(
     ("title", "iteration", "value"),
-    [("loss", 1, "high"), ("loss", "first", 1.0), ("loss", 1, None), (3, 1, 1.0), ([], 1, 1.0)],
+    [
+        ("loss", 1, "high"),
+        ("loss", "first", 1.0),
+        ("loss", 1, None),
+        (3, 1, 1.0),
+        ([], 1, 1.0),
+        ("loss", 1.5, 1.0),
+    ],
 )
 def test_what_is_no_point_is_refused_by_name_and_leaves_no_line(
     path: Path, title: object, iteration: object, value: object

@@ -200,7 +200,7 @@ class TestUnderAnAgent:
         ran = machine.run_under_agent(
             INIT + "task.logger.report_scalar('loss', 'train', 1.0, 'x')", initial_iteration=9
         )
-        assert "iteration 'x'" in ran.err
+        assert "iteration must be a whole number, got 'x'" in ran.err
 
     def test_the_script_may_count_from_elsewhere_in_its_processes_too(
         self, machine: Machine
