@@ -26,6 +26,7 @@ _TASK = """
 UPDATE tasks SET comment = coalesce(?, comment), progress = coalesce(?, progress), updated_at = ?
 WHERE id = ?
 """
+_LABELS = "UPDATE documents SET labels = ? WHERE task_id = ?"
 _ADD_TAG = "INSERT OR IGNORE INTO tags (task_id, tag, system) VALUES (?, ?, 0)"
 _DROP_TAG = "DELETE FROM tags WHERE task_id = ? AND tag = ? AND system = 0"
 
@@ -37,6 +38,8 @@ async def write(connection: Session, task_id: str, facts: Facts, now: float) -> 
     for artifact in facts.artifacts.values():
         await artifacts.put(connection, task_id, artifact)
     await model_records.write(connection, task_id, facts.models, now)
+    if facts.labels is not None:
+        await connection.execute(_LABELS, (rows.dump(facts.labels), task_id))
     for tag, wanted in facts.tags.items():
         await connection.execute(_ADD_TAG if wanted else _DROP_TAG, (task_id, tag))
     await connection.execute(_TASK, (facts.comment, facts.progress, now, task_id))

@@ -50,6 +50,7 @@ WHERE o.stream <> 'records' AND o.n_bytes > 0 AND NOT EXISTS (
 _RECEIPTS = "SELECT task_id, epoch, receipt FROM attempts WHERE receipt <> '{}'"
 _ARTIFACTS = "SELECT task_id, name, sha256 FROM artifacts WHERE sha256 <> ''"
 _MEDIA = "SELECT task_id, title, series, sha256 FROM media WHERE sha256 <> '' AND uri = ''"
+_MODELS = "SELECT id, name, sha256 FROM models WHERE sha256 <> '' AND uri = ''"
 _SNAPSHOTS = """
 SELECT t.id, json_extract(d.execution, '$.snapshot') AS snapshot
 FROM tasks t JOIN documents d ON d.task_id = t.id
@@ -147,10 +148,13 @@ def receipt_fault(path: Path, receipt: dict[str, Any]) -> str:
 
 
 def missing_blobs(evidence: Evidence) -> Iterator[Violation]:
-    """Artifacts, debug samples and snapshots whose bytes are not there."""
+    """Artifacts, models, debug samples and snapshots whose bytes are not there."""
     for row in evidence.state.execute(_ARTIFACTS):
         if not evidence.blob(row["sha256"]).is_file():
             yield row["task_id"], f"artifact {row['name']}: no blob {row['sha256']}"
+    for row in evidence.state.execute(_MODELS):
+        if not evidence.blob(row["sha256"]).is_file():
+            yield row["id"], f"model {row['name']}: no blob {row['sha256']}"
     for row in evidence.results.execute(_MEDIA):
         if not evidence.blob(row["sha256"]).is_file():
             yield row["task_id"], f"sample {row['title']}/{row['series']}: no blob {row['sha256']}"
