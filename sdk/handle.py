@@ -125,7 +125,16 @@ class RunningHandle:
         """Take the server's word for all but what this run records itself."""
         from dray.runtime.codec import to_json
 
-        own = ("parameters", "configuration", "artifacts", "execution", "properties", "policy")
+        own = (
+            "parameters",
+            "configuration",
+            "artifacts",
+            "models",
+            "labels",
+            "execution",
+            "properties",
+            "policy",
+        )
         fresh = to_json(self.client().get_task(self.attempt.task_id))
         self.attempt.task.update({k: v for k, v in fresh.items() if k not in own})
 

@@ -333,7 +333,7 @@ class OutputModel(BaseModel):
         """
         self._refuse_published()
         text = resolved_config(config_text, config_dict) or ""
-        if not self._task.get_model_config_text():
+        if text and not self._task.get_model_config_text():
             self._task.set_model_config(config_text=text)
         self._change(config_text=text, config_type="json" if config_dict else "")
         return True

@@ -6,7 +6,7 @@ Part of the child's path: the standard library only, no network.
 from __future__ import annotations
 
 from dray.runtime.errors import UsageError
-from dray.sdk import session
+from dray.sdk import plain, session
 from dray.sdk.light import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dray.sdk.session import Session
 
 #: Kinds of records that can be a model's as well as a task's.
-_OF_MODELS = frozenset({"scalar", "single", "plot", "media"})
+_OF_MODELS = frozenset({"scalar", "single", "plot"})
 
 
 class _ModelSession:
@@ -34,14 +34,21 @@ class _ModelSession:
         return getattr(self._attempt, name)
 
     def scalar(self, title: str, series: str, iteration: int, value: float) -> None:
-        """One point, refused as a task's would be."""
-        self.record("scalar", title=title, series=series, i=int(iteration), v=float(value))
+        """One point of the model.
+
+        Raises:
+            InvalidInput: iteration or value is no number.
+        """
+        step, point = plain.whole("iteration", iteration), plain.number("value", value)
+        self.record("scalar", title=title, series=series, i=step, v=point)
 
     def record(self, kind: str, **members: Any) -> None:
         """Append one record; a report becomes the model's."""
         if kind in _OF_MODELS:
-            members["of"] = self._model_id
-        self._attempt.record(kind, **members)
+            report = {"k": kind, **members}
+            self._attempt.record("of_model", id=self._model_id, report=report)
+        else:
+            self._attempt.record(kind, **members)
 
 
 class ModelReports:

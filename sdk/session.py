@@ -66,6 +66,8 @@ class Session:
         self.n_looked_at = 0
         self.last_iteration = 0
         self.last_iteration_before: int | None = None
+        #: Whether model files that frameworks save are kept, where no address for them is said.
+        self.keeps_models = False
         #: Outcome that a ``mark_*`` call stated; nothing states another one after it.
         self.marked = ""
         #: Finds what is known of the code, in the process that began a run by hand.

@@ -18,6 +18,7 @@ from dray.sdk.task_configuration import TaskConfiguration
 from dray.sdk.task_iterations import TaskIterations
 from dray.sdk.task_labels import TaskLabels
 from dray.sdk.task_life import TaskLife
+from dray.sdk.task_models import TaskModels
 from dray.sdk.task_outputs import TaskOutputs
 from dray.sdk.task_parameters import TaskHyperparameters
 from dray.sdk.task_policy import TaskPolicy
@@ -49,6 +50,7 @@ class TaskTypes:
 
 class Task(
     TaskHyperparameters,
+    TaskModels,
     TaskConfiguration,
     TaskProperties,
     TaskRequirements,
@@ -127,6 +129,7 @@ class Task(
             deferred_init=deferred_init,
         )
         attempt = task_start.start(project_name, task_name, str(task_type), options)
+        attempt.keeps_models = bool(output_uri)
         return cls(RunningHandle(attempt))
 
     @classmethod

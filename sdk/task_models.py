@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.sdk.light import TYPE_CHECKING, cast
-from dray.sdk.task_base import TaskBase
+from dray.sdk.task_configuration import TaskConfiguration
 
 if TYPE_CHECKING:
     import os
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from dray.sdk.model_base import BaseModel
     from dray.sdk.models_named import TaskModelsByKind
 
-#: The configuration object that holds the description of a network.
-DESIGN = "General"
 
-
-class TaskModels(TaskBase):
+class TaskModels(TaskConfiguration):
     """Models of the task, by the names it has for them."""
 
     @property
@@ -173,38 +170,34 @@ class TaskModels(TaskBase):
             self._handle.client().edit_task(self.id, labels=labels)
             self._handle.reload()
 
+    def connect_label_enumeration(
+        self, enumeration: Mapping[str, int], ignore_remote_overrides: bool = False
+    ) -> dict[str, int]:
+        """Set the number of each class by its name; under an agent the task's own are given back.
+
+        Args:
+            enumeration: name → number.
+            ignore_remote_overrides: set these under an agent too, whatever the task has.
+
+        Returns:
+            The ones to use.
+
+        Raises:
+            InvalidInput: a name that is no text, or a number that is not whole.
+        """
+        attempt = self._attempt
+        stored = self.get_labels_enumeration()
+        if attempt is not None and attempt.is_remote and stored and not ignore_remote_overrides:
+            return stored
+        self.set_model_label_enumeration(enumeration)
+        return self.get_labels_enumeration()
+
     def get_labels_enumeration(self) -> dict[str, int]:
         """Number of each class by its name; empty when none were set."""
         return dict(cast("dict[str, int]", self._data.get("labels") or {}))
 
-    def set_model_config(
-        self, config_text: str | None = None, config_dict: Mapping[str, Any] | None = None
-    ) -> None:
-        """Set the description of the network, a configuration object called ``General``.
-
-        Args:
-            config_text: as text.
-            config_dict: as a dict; not with ``config_text``.
-        """
-        from dray.sdk.model_base import resolved_config
-
-        text = resolved_config(config_text, config_dict) or ""
-        kind = "json" if config_dict else "text"
-        self._handle.put_configuration(DESIGN, {"text": text, "type": kind})
-
-    def get_model_config_text(self) -> str:
-        """The description of the network as text; empty when there is none."""
-        stored = cast("dict[str, dict[str, str]]", self._data.get("configuration") or {})
-        return str(stored.get(DESIGN, {}).get("text") or "")
-
-    def get_model_config_dict(self) -> dict[str, Any]:
-        """The description of the network as a dict, read from JSON or YAML."""
-        from dray.sdk.model_base import text_to_dict
-
-        return text_to_dict(self.get_model_config_text())
-
     def get_model_design(self) -> str:
-        """The same as :meth:`get_model_config_text`."""
+        """The description of the network: the same as :meth:`get_model_config_text`."""
         return self.get_model_config_text()
 
     def _refs(self, kind: str) -> list[dict[str, str]]:

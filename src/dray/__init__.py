@@ -14,16 +14,30 @@ if TYPE_CHECKING:
     from dray.runtime.models import TaskType
     from dray.sdk.client import Client
     from dray.sdk.logger import Logger
+    from dray.sdk.model import InputModel, Model, OutputModel
     from dray.sdk.task import Task
 
 __version__ = "0.1.0"
 
-__all__ = ["Client", "DrayError", "Logger", "Task", "TaskType", "__version__"]
+__all__ = [
+    "Client",
+    "DrayError",
+    "InputModel",
+    "Logger",
+    "Model",
+    "OutputModel",
+    "Task",
+    "TaskType",
+    "__version__",
+]
 
 _HOMES = {
     "Client": "dray.sdk.client",
     "DrayError": "dray.runtime.errors",
+    "InputModel": "dray.sdk.model",
     "Logger": "dray.sdk.logger",
+    "Model": "dray.sdk.model",
+    "OutputModel": "dray.sdk.model",
     "Task": "dray.sdk.task",
     "TaskType": "dray.runtime.models",
 }
