@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
+from dray.runtime import aliases
 from dray.runtime.errors import InvalidInput
 
 #: Variables an agent gives to a child; they configure an attempt, not a user's Dray.
@@ -147,8 +148,11 @@ def load(
         if value is not None:
             offer(name, value, "flag")
     for variable, value in env.items():
-        if variable.startswith("DRAY_") and variable not in CHILD_VARIABLES:
+        if variable.startswith("DRAY_") and variable not in CHILD_VARIABLES | aliases.VARIABLES:
             offer(variable.removeprefix("DRAY_").lower(), value, variable)
+    offline = aliases.variable("OFFLINE", env)
+    if offline is not None:
+        offer("offline", offline, "CLEARML_OFFLINE_MODE")
     for path, table in _config_files(directory or Path.cwd(), env):
         for name, value in table.items():
             offer(name, value, str(path))

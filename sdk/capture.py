@@ -5,7 +5,6 @@ Nothing here stops a user's run: what cannot be captured becomes one warning lin
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dray.sdk import capture_packages, checkout, imports
+from dray.sdk.code import place
 from dray.sdk.entry import Entry, Wishes, entry_of_process
 
 __all__ = ["Captured", "Entry", "Wishes", "capture", "entry_of_process"]
@@ -65,7 +65,7 @@ def capture(
     captured.root = work.root if work else script.parent
     captured.in_git = work is not None
     captured.project = _project(work, captured.root)
-    captured.execution.update(_place(entry, script, cwd.resolve(), captured.root))
+    captured.execution.update(place(entry, cwd, captured.root))
     search = imports.search_path(captured.root, path)
     found = imports.follow(script, captured.root, search)
     captured.files = found.files
@@ -100,20 +100,6 @@ def _project(work: checkout.Checkout | None, root: Path) -> str:
         if name:
             return name
     return root.name or "Untitled"
-
-
-def _place(entry: Entry, script: Path, cwd: Path, root: Path) -> dict[str, str]:
-    """Working directory and entry point, both as an agent will use them."""
-    top = root.resolve()
-    inside = cwd.is_relative_to(top)
-    base = cwd if inside else top
-    working_dir = base.relative_to(top).as_posix()
-    if entry.module:
-        return {"working_dir": working_dir, "entry_point": f"-m {entry.module}"}
-    return {
-        "working_dir": working_dir,
-        "entry_point": Path(os.path.relpath(script, base)).as_posix(),
-    }
 
 
 def _state(work: checkout.Checkout, captured: Captured) -> dict[str, str]:

@@ -13,11 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dray.sdk.entry import Entry, Wishes
-from dray.sdk.light import TYPE_CHECKING, cast
+from dray.sdk.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from dray.sdk.capture import Captured
 
 #: Names below the spool's folder: what is to be captured, and the members that were.
@@ -76,7 +74,7 @@ class Code:
             FileNotFoundError: nothing was said.
         """
         with open(os.path.join(spool, CODE_FILE), encoding="utf-8") as file:
-            document = cast("dict[str, Any]", json.load(file))
+            document = json.load(file)
         script = document["script"]
         entry = Entry(
             Path(script) if script else None, document["module"], tuple(document["arguments"])
@@ -91,11 +89,34 @@ def project_of(script: Path | None) -> str:
     """
     if script is None:
         return "Untitled"
+    top = top_of(script)
+    assert top is not None  # noqa: S101  (there is a script)
+    return _remote_name(top / ".git") or top.name or "Untitled"
+
+
+def top_of(script: Path | None) -> Path | None:
+    """The top of the repository ``script`` lies in, else its folder."""
+    if script is None:
+        return None
     folder = script.parent.resolve()
     for top in (folder, *folder.parents):
         if (top / ".git").exists():
-            return _remote_name(top / ".git") or top.name or "Untitled"
-    return folder.name or "Untitled"
+            return top
+    return folder
+
+
+def place(entry: Entry, cwd: Path, root: Path | None) -> dict[str, str]:
+    """Working directory and entry point, both below ``root`` and as an agent will use them."""
+    if entry.script is None or root is None:
+        return {}
+    top, here = root.resolve(), cwd.resolve()
+    base = here if here.is_relative_to(top) else top
+    working_dir = base.relative_to(top).as_posix()
+    if entry.module:
+        return {"working_dir": working_dir, "entry_point": f"-m {entry.module}"}
+    script = entry.script.parent.resolve() / entry.script.name
+    relative = Path(os.path.relpath(script, base)).as_posix()
+    return {"working_dir": working_dir, "entry_point": relative}
 
 
 def _remote_name(git: Path) -> str:

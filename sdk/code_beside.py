@@ -6,6 +6,7 @@ script says otherwise, before or after, the script is right.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -27,6 +28,16 @@ _EMPTY: dict[str, Any] = {
     "entry_point": "",
     "packages": [],
 }
+
+#: Imported before the user's folders are on the path.
+_NEEDED = (
+    "csv",
+    "email.message",
+    "importlib.metadata",
+    "tempfile",
+    "zipfile",
+    "dray.sdk.capture",
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,15 +99,8 @@ def _import_all() -> None:
 
     One of them may hold an ``email.py``; here it must not be taken for Python's.
     """
-    import csv
-    import email.message
-    import importlib.metadata
-    import tempfile
-    import zipfile
-
-    import dray.sdk.capture
-
-    del csv, email, importlib, tempfile, zipfile, dray
+    for name in _NEEDED:
+        importlib.import_module(name)
 
 
 if __name__ == "__main__":

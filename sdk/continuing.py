@@ -7,13 +7,12 @@ task is final and is refused, with the ways out (docs/decisions/0018).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from dray.runtime.answers import Started
-from dray.runtime.codec import to_json
 from dray.runtime.errors import IllegalTransition, InvalidInput, ServerUnreachable
-from dray.runtime.models import Execution, Task
+from dray.runtime.models import Task
 from dray.runtime.states import Phase, State
 from dray.sdk.client import Client
 from dray.sdk.handle import RunningHandle
@@ -22,8 +21,8 @@ from dray.sdk.task_iterations import whole
 
 #: Tasks of one name that are looked at for the one that ran last; changed last, first.
 _LOOKED_AT = 50
-#: What capturing does not know of: it stays as the task has it.
-_KEPT = frozenset({"snapshot", "resources", "output_uri", "index_urls", "environment_manager"})
+#: What ``Task.init`` says of the execution; all else of it is captured, or stays.
+_SAID = ("bootstrap", "output_uri")
 
 
 @dataclass(frozen=True)
@@ -90,19 +89,18 @@ def go_on(client: Client, asked: Wanted, draft: Task, claimant: Claimant) -> Sta
     )
 
 
-def tell(attempt: Session, draft: Task) -> None:
-    """Record what runs now where it differs from what ran before: code, packages, tags."""
+def tell(attempt: Session, draft: Mapping[str, Any]) -> None:
+    """Record how this run differs from the one before, but for its code, which is captured."""
     handle = RunningHandle(attempt)
     standing: dict[str, Any] = attempt.task.get("execution") or {}
-    now = to_json(draft.execution)
-    names = [field.name for field in fields(Execution) if field.name not in _KEPT]
-    changed = {name: now[name] for name in names if now[name] != standing.get(name)}
-    if draft.execution.output_uri:
-        changed["output_uri"] = draft.execution.output_uri
-    if changed:
-        handle.put_execution(changed)
+    now: dict[str, Any] = draft["execution"]
+    said = {name: now[name] for name in _SAID if now[name] != standing.get(name)}
+    if not now["output_uri"]:
+        said.pop("output_uri", None)  # nothing was said: it stays as it is
+    if said:
+        handle.put_execution(said)
     tags: list[str] = attempt.task.get("tags") or []
-    handle.put_tags([*tags, *(tag for tag in draft.tags if tag not in tags)])
+    handle.put_tags([*tags, *(tag for tag in draft["tags"] if tag not in tags)])
 
 
 def announced(started: Started) -> str:

@@ -1,4 +1,4 @@
-"""How the interpreter was started, and what the user wished of packages: before any code is read."""
+"""How the interpreter was started, and what the user wished of the packages to record."""
 
 from __future__ import annotations
 

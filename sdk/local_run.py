@@ -1,43 +1,33 @@
-"""A run started by hand: make or take up its task, lay out its spool, put the shipper beside it.
+"""A run started by hand: its spool, its task at the server, and the companion beside it.
 
-When no server answers, everything but the task itself happens all the same.
+When no server answers, everything but the task itself happens all the same. What takes long is
+left to the companion: reading the code, and a server that does not answer in time.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from dray.runtime import config, ids
-from dray.runtime.answers import Started
-from dray.runtime.codec import to_json
 from dray.runtime.config import Settings
-from dray.runtime.errors import (
-    IllegalTransition,
-    InvalidInput,
-    NotFound,
-    ServerUnreachable,
-    StoreUnusable,
-)
-from dray.runtime.models import Execution, Task, TaskType
+from dray.runtime.errors import ServerUnreachable, StoreUnusable
 from dray.runtime.paths import HomePaths, SpoolPaths
-from dray.sdk import continuing, session, whoami
-from dray.sdk.capture import Captured, Entry, Wishes, capture, entry_of_process
-from dray.sdk.client import Client, find_server
+from dray.sdk import companion, session, whoami
+from dray.sdk.code import Code, place, project_of, top_of
+from dray.sdk.companion import Companion
+from dray.sdk.entry import Entry, Wishes, entry_of_process
 from dray.sdk.exits import ExitWatch
-from dray.sdk.reuse import LastTasks, Name, take_up
+from dray.sdk.server_address import find_server
 from dray.sdk.session import Session
 from dray.sdk.streams import Tees
 
-_OFFLINE = "offline mode is on (DRAY_OFFLINE)"
-#: Repeats of a request while the script waits to begin; then it is recorded without a server.
-RETRIES = 1
+#: Names below the spool's folder: the run is over though its process may go on.
+OVER_FILE = "over"
 
 
 @dataclass(frozen=True)
@@ -48,8 +38,11 @@ class Request:
         reuse: whether the last task of the same name may be taken up; or the id of one.
         going_on: the failed or aborted task to continue, which no reuse resets.
         streams: which of ``stdout`` and ``stderr`` are kept.
+        monitoring: whether the machine is sampled, and how; as ``sdk/monitoring.py`` reads it.
         entry: how the script was started, when the interpreter cannot tell.
         bootstrap: the script does not call ``Task.init``; ``dray run`` does for it.
+        deferred: leave the server to the companion.
+        simulated: id of the task to run as an agent would; empty for a run of its own.
     """
 
     project: str | None = None
@@ -57,11 +50,14 @@ class Request:
     type: str = "training"
     tags: tuple[str, ...] = ()
     reuse: bool | str = True
-    going_on: continuing.Wanted | None = None
+    going_on: Any = None
     output_uri: str = ""
     streams: tuple[str, ...] = ("stdout", "stderr")
+    monitoring: dict[str, Any] = field(default_factory=dict[str, Any])
     entry: Entry | None = None
     bootstrap: bool = False
+    deferred: bool = False
+    simulated: str = ""
     wishes: Wishes = field(default_factory=Wishes)
 
 
@@ -70,18 +66,20 @@ class LocalRun:
     """What a run started by hand holds besides its session.
 
     Attributes:
-        captured: the code, for a snapshot later on.
+        code: what it runs, for a snapshot later on.
         settings: as they were when it began.
         url: of the server; empty when there is none.
+        companion: ships the spool; None when it could not be started.
     """
 
     attempt: Session
     request: Request
-    captured: Captured
+    code: Code
     settings: Settings
     url: str
     tees: Tees
     watch: ExitWatch
+    companion: Companion | None
 
     def let_go(self) -> None:
         """Give the process back as it was: streams, hooks, environment."""
@@ -89,23 +87,42 @@ class LocalRun:
         self.tees.restore()
         session.leave()
 
+    def close(self) -> None:
+        """End as completed, or as it was marked, while the process goes on.
+
+        The companion sends the rest: nothing here waits for the network. Without a companion,
+        this process tries once.
+        """
+        if not self.attempt.marked:
+            self.attempt.record("final", exit_code=0)
+        self.let_go()
+        with open(os.path.join(self.attempt.spool, OVER_FILE), "wb"):
+            companion.note_closed(self.attempt.task_id)
+        is_told = self.companion is not None and self.companion.tell_over()
+        if not is_told and not self.attempt.is_offline:
+            from dray.sdk import hand_over
+
+            hand_over.tell_end(self)
+
 
 @dataclass(frozen=True)
-class _Begun:
+class Begun:
     """Where the run is recorded.
 
     Attributes:
-        started: None without a server.
+        task: JSON of its ``models.Task``.
+        epoch: of its attempt; 0 as long as no server knows of it.
         url: of the server it is to be sent to; empty when none is known.
-        goes_on: whether it continues a task that had ended.
+        goes_on: how it is announced when it continues a task that had ended; else empty.
         why_offline: a sentence, when there is no server.
     """
 
-    task: Task
+    task: dict[str, Any]
     claim_id: str
-    started: Started | None = None
+    epoch: int = 0
+    token: str = ""
     url: str = ""
-    goes_on: bool = False
+    goes_on: str = ""
     why_offline: str = ""
 
 
@@ -119,157 +136,102 @@ def begin(request: Request) -> LocalRun:
         ServerUnreachable: one is to be continued and there is no server.
         StoreUnusable: the data folder cannot be written.
     """
+    companion.reap()
     loaded = config.load()
-    entry = request.entry or entry_of_process()
-    captured = capture(entry, Path.cwd(), request.wishes)
-    for warning in (*loaded.warnings, *captured.warnings):
+    for warning in loaded.warnings:
         session.say(f"warning: {warning}")
-    draft = _draft(request, captured, entry)
+    code = Code.of_process(request.entry or entry_of_process(), request.wishes)
+    draft = _draft(request, code.entry)
     begun = _begin_at_server(draft, request, loaded.settings)
-    spool = _lay_out(begun, HomePaths(loaded.settings.home))
+    spool = _lay_out(begun, request, HomePaths(loaded.settings.home))
     attempt = Session(str(spool.root), os.getpid())
-    attempt.record("runtime", values=_facts())
+    attempt.record("runtime", values=_facts(code.entry))
     if begun.goes_on:
+        from dray.sdk import continuing
+
         continuing.tell(attempt, draft)
-    _put_shipper_beside(spool, begun, loaded.settings)
+    if not request.simulated:  # its code is what was stored, whatever stands here
+        attempt.capture = lambda: code.captured.execution
+        code.write(attempt.spool)
+    beside = _put_companion_beside(spool, begun, loaded.settings)
     session.adopt(attempt)
     attempt.export()
-    _announce(begun, spool)
+    _announce(begun, request, spool)
     watch = ExitWatch(attempt, lambda end: _finish(attempt, end))
-    run = LocalRun(
-        attempt,
-        request,
-        captured,
-        loaded.settings,
-        begun.url,
-        Tees(str(spool.root), request.streams),
-        watch,
-    )
+    tees = Tees(str(spool.root), request.streams)
+    run = LocalRun(attempt, request, code, loaded.settings, begun.url, tees, watch, beside)
     watch.install()
     return run
 
 
-def _draft(request: Request, captured: Captured, entry: Entry) -> Task:
-    try:
-        kind = TaskType(request.type)
-    except ValueError as exc:
-        known = ", ".join(str(kind) for kind in TaskType)
-        raise InvalidInput(
-            f"task_type {request.type!r} is none of {known}", field="task_type"
-        ) from exc
+def _draft(request: Request, entry: Entry) -> dict[str, Any]:
+    """The task as far as it is known before anybody was asked, as JSON of ``models.Task``."""
     script = entry.script.name if entry.script else "interactive"
-    execution = Execution(
-        **captured.execution, bootstrap=request.bootstrap, output_uri=request.output_uri
-    )
-    return Task(
-        id=ids.new_id(),
-        name=request.name or entry.module or Path(script).stem,
-        project=request.project or captured.project or "Untitled",
-        type=kind,
-        tags=list(request.tags),
-        owner=whoami.user(),
-        execution=execution,
-    )
-
-
-def _begin_at_server(draft: Task, request: Request, settings: Settings) -> _Begun:
-    claim_id = ids.new_id()
-    if settings.offline:
-        return _offline(request, _Begun(draft, claim_id, why_offline=_OFFLINE))
-    try:
-        url, token = find_server(settings)
-    except ServerUnreachable as exc:
-        return _offline(request, _Begun(draft, claim_id, why_offline=exc.message))
-    name = Name(url, draft.project, draft.name, str(draft.type))
-    last = LastTasks(settings)
-    try:
-        with Client(url, token, retries=RETRIES) as client:
-            begun = _going_on(client, draft, request, claim_id) or _start(
-                client, draft, request, _candidate(request, last, name), name, claim_id
-            )
-    except ServerUnreachable as exc:
-        return _offline(request, _Begun(draft, claim_id, url=url, why_offline=exc.message))
-    task = begun.task  # one that goes on by its id keeps its own name
-    last.remember(Name(url, task.project, task.name, str(task.type)), task.id)
-    return replace(begun, url=url)
-
-
-def _offline(request: Request, begun: _Begun) -> _Begun:
-    """Recorded without a server; a task that is to go on cannot be."""
-    if request.going_on is not None:
-        raise continuing.without_server(begun.why_offline)
-    return begun
-
-
-def _going_on(client: Client, draft: Task, request: Request, claim_id: str) -> _Begun | None:
-    """The task that is to be continued, started again; None where there is none."""
-    if request.going_on is None:
-        return None
-    node = socket.gethostname()
-    claimant = continuing.Claimant(f"local:{node}", node, claim_id)
-    started = continuing.go_on(client, request.going_on, draft, claimant)
-    if started is None:
-        session.say("continue_last_task: there is no earlier task of this name, so one begins")
-        return None
-    return _Begun(started.task, claim_id, started, goes_on=True)
-
-
-def _candidate(request: Request, last: LastTasks, name: Name) -> str:
-    if request.going_on is not None:
-        return ""  # there is none to go on with; nothing is to be reset instead
-    if isinstance(request.reuse, str):
-        return request.reuse
-    return last.find(name) if request.reuse else ""
-
-
-def _start(
-    client: Client, draft: Task, request: Request, candidate: str, name: Name, claim_id: str
-) -> _Begun:
-    node = socket.gethostname()
-    if candidate:
-        task = take_up(client, candidate, name, draft)
-        if task is not None:
-            try:
-                started = client.start(task.id, agent=f"local:{node}", node=node, claim_id=claim_id)
-            except (IllegalTransition, NotFound):
-                pass  # another terminal was faster; this run gets a task of its own
-            else:
-                return _Begun(started.task, claim_id, started)
-    members: Mapping[str, Any] = {
-        name: getattr(draft, name)
-        for name in ("id", "type", "tags", "owner", "execution", "comment")
+    return {
+        "id": ids.new_id(),
+        "name": request.name or entry.module or Path(script).stem,
+        "project": request.project or project_of(entry.script),
+        "type": request.type,
+        "tags": list(request.tags),
+        "owner": whoami.user(),
+        "execution": {
+            "arguments": list(entry.arguments),
+            "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "bootstrap": request.bootstrap,
+            "output_uri": request.output_uri,
+            **place(entry, Path.cwd(), top_of(entry.script)),
+        },
     }
-    client.create_task(draft.project, draft.name, **members)
-    count_from = request.going_on.initial_iteration if request.going_on is not None else None
-    started = client.start(
-        draft.id,
-        agent=f"local:{node}",
-        node=node,
-        claim_id=claim_id,
-        initial_iteration=count_from,
-    )
-    return _Begun(started.task, claim_id, started)
 
 
-def _lay_out(begun: _Begun, home: HomePaths) -> SpoolPaths:
-    epoch = begun.started.epoch if begun.started else 0
-    name = begun.task.id if epoch <= 1 else f"{begun.task.id}.{epoch}"
-    spool = SpoolPaths(home.spools / name)
+def _begin_at_server(draft: dict[str, Any], request: Request, settings: Settings) -> Begun:
+    begun = Begun(draft, ids.new_id())
+    why = ""
+    if settings.offline:
+        why = "offline mode is on (DRAY_OFFLINE)"
+    else:
+        try:
+            url, token = find_server(settings)
+        except ServerUnreachable as exc:
+            why = exc.message
+        else:
+            begun = replace(begun, url=url)
+            if request.deferred and request.going_on is None and not request.simulated:
+                return begun
+            from dray.sdk import server_run
+
+            try:
+                return server_run.begin(begun, request, settings, token)
+            except ServerUnreachable as exc:
+                why = exc.message
+    if request.going_on is not None or request.simulated:
+        from dray.sdk import continuing
+
+        raise continuing.without_server(why)
+    return replace(begun, why_offline=why)
+
+
+def _lay_out(begun: Begun, request: Request, home: HomePaths) -> SpoolPaths:
+    task_id = str(begun.task["id"])
+    spool = SpoolPaths(home.spools / (task_id if begun.epoch <= 1 else f"{task_id}.{begun.epoch}"))
     node = socket.gethostname()
     attempt = {
-        "task_id": begun.task.id,
-        "epoch": epoch,
+        "task_id": task_id,
+        "epoch": begun.epoch,
         "claim_id": begun.claim_id,
         "url": begun.url,
-        "origin": session.LOCAL,
+        "origin": session.SIMULATED if request.simulated else session.LOCAL,
         "pid": os.getpid(),
         "agent": f"local:{node}",
         "node": node,
+        "monitoring": request.monitoring,
+        "streams": list(request.streams),
     }
     try:
         home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         spool.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        session.write_file(str(spool.task), to_json(begun.task))
+        (spool.root / OVER_FILE).unlink(missing_ok=True)
+        session.write_file(str(spool.task), begun.task)
         session.write_file(str(spool.attempt), attempt)
     except OSError as exc:
         raise StoreUnusable(
@@ -278,32 +240,21 @@ def _lay_out(begun: _Begun, home: HomePaths) -> SpoolPaths:
     return spool
 
 
-def _put_shipper_beside(spool: SpoolPaths, begun: _Begun, settings: Settings) -> None:
-    token = begun.started.token if begun.started else settings.token
-    told = replace(settings, url=begun.url, token=token)
+def _put_companion_beside(spool: SpoolPaths, begun: Begun, settings: Settings) -> Companion | None:
+    told = replace(settings, url=begun.url, token=begun.token or settings.token)
     environment = {
         **os.environ,
         **{f"DRAY_{f.name.upper()}": str(getattr(told, f.name)) for f in fields(told)},
     }
-    # The package's own place, in case the script found it by a path of its own. And the spool
-    # as working directory: the user's may hold a queue.py that would shadow Python's.
+    # The package's own place, in case the script found it by a path of its own.
     roots = (environment.get("PYTHONPATH"), _import_root())
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, roots))
+    environment.pop("DRAY_AUTO_INIT", None)  # it is nobody's run
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dray.sdk.shipper", str(spool.root), "--pid", str(os.getpid())],
-            cwd=spool.root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        return Companion(str(begun.task["id"]), str(spool.root), environment)
     except OSError as exc:
         session.say(f"warning: nothing ships this run ({exc}); use: dray sync {spool.root}")
-        return
-    # It outlives this process on purpose: nobody here waits for it, and that is no leak.
-    process.returncode = 0
+        return None
 
 
 def _import_root() -> str:
@@ -311,7 +262,7 @@ def _import_root() -> str:
     return str(Path(file).absolute().parents[1]) if file else ""
 
 
-def _facts() -> dict[str, str]:
+def _facts(entry: Entry) -> dict[str, str]:
     from dray import __version__
 
     return {
@@ -319,20 +270,23 @@ def _facts() -> dict[str, str]:
         "python": sys.version.split()[0],
         "executable": sys.executable,
         "user": whoami.user(),
+        "command": str(entry.script or "") or "interactive",
     }
 
 
-def _announce(begun: _Begun, spool: SpoolPaths) -> None:
-    short = begun.task.id[:8]
-    if begun.started is not None:
-        what = continuing.announced(begun.started) if begun.goes_on else f"recording task {short}"
-        session.say(f"{what} · {page(begun.url, begun.task.id)}")
-        return
-    later = "; it is sent as soon as the server answers" if begun.url else ""
-    session.say(
-        f"recording task {short} without a server: {begun.why_offline}{later}. "
-        f"To send it later: dray sync {spool.root}"
-    )
+def _announce(begun: Begun, request: Request, spool: SpoolPaths) -> None:
+    short = str(begun.task["id"])[:8]
+    where = page(begun.url, str(begun.task["id"]))
+    if request.simulated:
+        session.say(f"running task {short} as an agent would · {where}")
+    elif begun.why_offline:
+        later = "; it is sent as soon as the server answers" if begun.url else ""
+        session.say(
+            f"recording task {short} without a server: {begun.why_offline}{later}. "
+            f"To send it later: dray sync {spool.root}"
+        )
+    else:
+        session.say(f"{begun.goes_on or f'recording task {short}'} · {where}")
 
 
 def page(url: str, task_id: str) -> str:

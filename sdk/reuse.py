@@ -22,6 +22,8 @@ from dray.sdk.session import now, write_file
 
 #: States a task can be taken up again from.
 _TAKEN_UP = (State.DRAFT, State.COMPLETED, State.FAILED, State.ABORTED)
+#: System tag of what was filed away.
+ARCHIVED = "archived"
 #: Names remembered; the oldest are forgotten.
 _REMEMBERED = 500
 
@@ -73,12 +75,13 @@ class LastTasks:
 def take_up(client: Client, task_id: str, name: Name, draft: Task) -> Task | None:
     """The task ``task_id`` as a draft with the code of ``draft``; None when it may not be used.
 
-    It may not when it is published, waits or runs, was ever in a queue, or has artifacts.
+    It may not when it is published or archived, waits or runs, was ever in a queue, or has
+    artifacts or output models.
     """
     try:
         task = client.get_task(task_id)
         same = (task.project, task.name, str(task.type)) == (name.project, name.name, name.type)
-        if not same or task.state not in _TAKEN_UP or task.artifacts or _was_enqueued(task):
+        if not same or task.state not in _TAKEN_UP or _is_kept(task):
             return None
         if task.state is not State.DRAFT:
             client.reset(task.id)
@@ -95,5 +98,8 @@ def take_up(client: Client, task_id: str, name: Name, draft: Task) -> Task | Non
         return None  # gone, or taken by somebody else meanwhile
 
 
-def _was_enqueued(task: Task) -> bool:
-    return bool(task.queue) or task.enqueued_at is not None
+def _is_kept(task: Task) -> bool:
+    """Whether there is more to it than a try: somebody queued it, filed it, or has its files."""
+    was_enqueued = bool(task.queue) or task.enqueued_at is not None
+    has_files = bool(task.artifacts or task.models.get("output"))
+    return was_enqueued or has_files or ARCHIVED in task.system_tags

@@ -158,14 +158,18 @@ class Session:
         self.marked = outcome
         self.record("final", marked=outcome, reason=reason)
 
+    def variables(self) -> dict[str, str]:
+        """What tells a process which attempt it belongs to."""
+        return {
+            "DRAY_TASK_ID": self.task_id,
+            "DRAY_EPOCH": str(self.epoch),
+            "DRAY_SPOOL": self.spool,
+            "DRAY_MASTER_PID": str(self.master_pid),
+        }
+
     def export(self) -> None:
         """Tell the processes this one starts which attempt they belong to."""
-        os.environ.update(
-            DRAY_TASK_ID=self.task_id,
-            DRAY_EPOCH=str(self.epoch),
-            DRAY_SPOOL=self.spool,
-            DRAY_MASTER_PID=str(self.master_pid),
-        )
+        os.environ.update(self.variables())
 
 
 _current: Session | None = None

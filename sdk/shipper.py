@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS
 from dray.runtime.spool import SpoolWriter
 from dray.sdk.client import Client, find_server
+from dray.sdk.code import CODE_FILE
 from dray.sdk.endings import ending
 from dray.sdk.script import Script
 from dray.sdk.shipped import load_shipped, save_shipped
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 SAMPLE_EVERY_S = 5.0
 #: How long it tries to reach a server after the script has ended; then `dray sync` is the way.
 LINGER_S = 60.0
+#: How long the end of a short run waits for its code to be read.
+CAPTURE_WITHIN_S = 60.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,15 +54,19 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dray.sdk.shipper", description=__doc__)
     parser.add_argument("spool", type=Path, help="folder of the run's records")
     parser.add_argument("--pid", type=int, required=True, help="process of the run")
+    parser.add_argument(
+        "--told", action="store_true", help="a byte on stdin says that the run is over"
+    )
     options = parser.parse_args(argv)
     spool = SpoolPaths(options.spool.absolute())
-    script = Script(options.pid)
+    script = Run(options.pid, os.dup(0) if options.told else None)
     _detach(spool)
+    reading = _capture(spool)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         attempt = read_json(spool.attempt)
         settings = config.load({"url": attempt.get("url") or None}).settings
-        asyncio.run(_accompany(spool, attempt, script, settings))
+        asyncio.run(_accompany(spool, attempt, script, settings, reading))
     except DrayError as exc:
         log.warning("left to `dray sync %s`: %s", spool.root, exc)
         return 1
@@ -67,15 +75,71 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+class Run(Script):
+    """A script and its run, which may be over before its process is.
+
+    Args:
+        pid: of the process that began the run.
+        told: descriptor a byte comes from when the run is over; None: nobody tells.
+    """
+
+    def __init__(self, pid: int, told: int | None) -> None:
+        super().__init__(pid)
+        self._told = told
+        self._is_over = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run goes on."""
+        return not self._is_over and super().is_running
+
+    async def ended(self) -> None:
+        """Wait for the end of the run, or of its process."""
+        gone = asyncio.create_task(super().ended(), name="gone")
+        waiting = {gone}
+        if self._told is not None:
+            waiting.add(asyncio.create_task(in_thread(self._listen), name="told"))
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if gone not in done and not self._is_over:
+                await gone  # nobody can tell any more
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    def _listen(self) -> None:
+        told = self._told
+        if told is not None and os.read(told, 1):
+            self._is_over = True
+
+
+def _capture(spool: SpoolPaths) -> subprocess.Popen[bytes] | None:
+    """Have the code of the run read by a process of its own; None where there is none to read."""
+    if not (spool.root / CODE_FILE).exists():
+        return None
+    command = [sys.executable, "-m", "dray.sdk.code_beside", str(spool.root)]
+    try:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    except OSError as exc:
+        log.warning("the code is not captured: %s", exc)
+        return None
+
+
 async def _accompany(
-    spool: SpoolPaths, attempt: dict[str, Any], script: Script, settings: Settings
+    spool: SpoolPaths,
+    attempt: dict[str, Any],
+    script: Run,
+    settings: Settings,
+    reading: subprocess.Popen[bytes] | None,
 ) -> None:
-    sampling = asyncio.create_task(_sample_for_ever(spool, script.pid), name="sample")
+    monitoring: dict[str, Any] = attempt.get("monitoring") or {}
+    sampling = asyncio.create_task(_sample_for_ever(spool, script.pid, monitoring), name="sample")
     try:
         if attempt.get("url"):
-            await _ship(spool, attempt, script, settings)
+            await _ship(spool, attempt, script, settings, reading)
         else:
             await script.ended()  # offline: `dray sync` ships what is in the spool
+            await _read_whole(reading)
     finally:
         sampling.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -83,7 +147,11 @@ async def _accompany(
 
 
 async def _ship(
-    spool: SpoolPaths, attempt: dict[str, Any], script: Script, settings: Settings
+    spool: SpoolPaths,
+    attempt: dict[str, Any],
+    script: Run,
+    settings: Settings,
+    reading: subprocess.Popen[bytes] | None,
 ) -> None:
     began = time.monotonic()
     url, token = find_server(settings)
@@ -103,6 +171,7 @@ async def _ship(
             limits = _Limits.of(spool, began, settings)
             cause = await _until_over(spool, script, shipper, over, limits)
             if cause is not None:
+                await _read_whole(reading)
                 with contextlib.suppress(StaleEpoch):  # told below, with when it came earlier
                     await shipper.finish(cause, LINGER_S)
         if shipper.superseded:
@@ -111,6 +180,13 @@ async def _ship(
             save_shipped(spool, replace(load_shipped(spool, url), epoch=epoch, closed=True))
         elif shipper.refused is not None:
             raise shipper.refused
+
+
+async def _read_whole(reading: subprocess.Popen[bytes] | None) -> None:
+    """Wait until the code of a short run is captured too."""
+    if reading is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await in_thread(lambda: reading.wait(CAPTURE_WITHIN_S))
 
 
 @dataclass(frozen=True)
@@ -140,7 +216,7 @@ class _Limits:
 
 
 async def _until_over(
-    spool: SpoolPaths, script: Script, shipper: Shipper, over: asyncio.Event, limits: _Limits
+    spool: SpoolPaths, script: Run, shipper: Shipper, over: asyncio.Event, limits: _Limits
 ) -> Cause | None:
     """How the run ended; None when the server has given it up and the script goes on."""
     oom = OomWatch(Cgroup([]))
@@ -175,7 +251,7 @@ async def _stop(spool: SpoolPaths, script: Script, cause: Cause, grace_s: float)
     return cause.with_evidence("\n".join([*outcomes, *steps]))
 
 
-async def _epoch(spool: SpoolPaths, attempt: dict[str, Any], script: Script, client: Client) -> int:
+async def _epoch(spool: SpoolPaths, attempt: dict[str, Any], script: Run, client: Client) -> int:
     """The attempt's epoch; a run that began while the server was away is started there first."""
     if attempt.get("epoch"):
         return int(attempt["epoch"])
@@ -202,14 +278,17 @@ def _open(spool: SpoolPaths, attempt: dict[str, Any], client: Client) -> int:
     return open_attempt(spool, client, task)
 
 
-async def _sample_for_ever(spool: SpoolPaths, pid: int) -> None:
+async def _sample_for_ever(spool: SpoolPaths, pid: int, monitoring: dict[str, Any]) -> None:
     """Facts of the host once, then what it is doing; the x axis is seconds since the start."""
+    every_s = float(monitoring.get("every_s", SAMPLE_EVERY_S))
     started = time.monotonic()
     with SpoolWriter(spool.stream(RECORDS)) as writer:
         writer.append("runtime", values=await in_thread(host_facts))
+        if not every_s:  # auto_resource_monitoring=False
+            return
         sampler = await in_thread(lambda: Sampler(pid, _visible_gpus()))
         while True:
-            await asyncio.sleep(SAMPLE_EVERY_S)
+            await asyncio.sleep(every_s)
             sample = await in_thread(sampler.sample)
             seconds = int(time.monotonic() - started)
             for title, values in sample.items():

@@ -17,6 +17,9 @@ from dray.sdk.endings import ending
 from dray.sdk.parcels import News, ParcelService, send_all
 from dray.sdk.shipped import Shipped, load_shipped, save_shipped
 
+#: As ``sdk/local_run.py`` has it: the run is over though its process may go on.
+OVER_FILE = "over"
+
 
 @dataclass(frozen=True)
 class SyncReport:
@@ -117,7 +120,9 @@ def open_attempt(spool: SpoolPaths, client: Client, task: Task | None) -> int:
 
 
 def is_over(spool: SpoolPaths) -> bool:
-    """Whether the run has ended: its process is not there, or was on another machine."""
+    """Whether the run has ended: closed, its process not there, or of another machine."""
+    if (spool.root / OVER_FILE).exists():
+        return True
     attempt = read_json(spool.attempt)
     pid = int(attempt.get("pid") or 0)
     if not pid or attempt.get("node") not in (None, "", socket.gethostname()):

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dray.runtime.errors import InvalidInput
 from dray.sdk import argument_watch, session, task_start
 from dray.sdk.handle import RunningHandle
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.task_abort import TaskAbort
+from dray.sdk.task_before import TaskBefore
 from dray.sdk.task_configuration import TaskConfiguration
 from dray.sdk.task_iterations import TaskIterations
 from dray.sdk.task_labels import TaskLabels
@@ -24,8 +24,10 @@ from dray.sdk.task_parameters import TaskHyperparameters
 from dray.sdk.task_policy import TaskPolicy
 from dray.sdk.task_properties import TaskProperties
 from dray.sdk.task_requirements import TaskRequirements
+from dray.sdk.task_run import TaskRun
 
 if TYPE_CHECKING:
+    import os
     from typing import Any
 
 # Before ``Task.init``, so that a command line parsed above it is known to it.
@@ -60,6 +62,8 @@ class Task(
     TaskPolicy,
     TaskLife,
     TaskAbort,
+    TaskRun,
+    TaskBefore,
 ):
     """A task: the one this process runs, or any other, looked at through the server.
 
@@ -77,42 +81,53 @@ class Task(
         tags: str | Iterable[str] | None = None,
         reuse_last_task_id: bool | str = True,
         continue_last_task: bool | str | int = False,
-        output_uri: str | bool | None = None,
+        output_uri: str | os.PathLike[str] | bool | None = None,
         auto_connect_arg_parser: bool | Mapping[str, bool] = True,
         auto_connect_frameworks: bool | Mapping[str, Any] = True,
-        auto_resource_monitoring: bool | Mapping[str, Any] = True,
+        auto_resource_monitoring: bool | Mapping[str, Any] | type = True,
         auto_connect_streams: bool | Mapping[str, bool] = True,
         deferred_init: bool = False,
     ) -> Task:
         """Record the run of this process as a task.
 
-        Under an agent, and in processes this one starts, it joins the task that runs and the
-        arguments do not matter. Without a server the run is recorded all the same, to be sent
-        later. A second call returns the same task.
+        Under an agent, and in processes this one starts, it joins the task that runs and names,
+        type, tags and reuse do not matter. Without a server the run is recorded all the same, to
+        be sent later; one that is silent for 3 seconds counts as none. A second call returns the
+        same task. Code and packages are captured in a process beside this one.
 
         Args:
             project_name: full name, nested by ``/``; the repository's name unless said.
             task_name: the script's name unless said.
             task_type: what it is for, see ``Task.TaskTypes``.
             tags: to find it by.
-            reuse_last_task_id: overwrite the last task of the same project, name and type if it
-                is recent, was never in a queue and left no artifacts; or the id of a task.
+            reuse_last_task_id: overwrite the last task of the same project, name and type if
+                this machine began it within 72 hours (``DRAY_REUSE_WINDOW_H``), it was never in
+                a queue, is not published or archived, left no artifacts or output models, and
+                was not closed by this very process; or the id of a task. False, or
+                ``DRAY_TASK_NO_REUSE=1``: always a new one.
             continue_last_task: go on with a failed or aborted task instead of beginning one:
                 its outputs stay, its console goes on as a new attempt, and iterations count on
                 from the last one reported. True: your last task of that project and name,
                 however old, or the one that ``reuse_last_task_id`` names; a new task when there
                 is none. Text: the task of that id. A number: as True, and add that number to
                 iterations (0: count from 0 again). A completed task is final: clone or reset it.
-            output_uri: noted; artifacts go to the server's store.
+            output_uri: where artifacts and models go: any URL that fsspec knows, such as
+                ``s3://bucket/folder``, or a folder; True, False or nothing: the server's own
+                store, or ``DRAY_DEFAULT_OUTPUT_URI``.
             auto_connect_arg_parser: record ``argparse`` arguments; a dict of argument name to
                 bool picks some, ``"*"`` stands for the rest.
-            auto_connect_frameworks: not used yet.
-            auto_resource_monitoring: not used; another process samples.
+            auto_connect_frameworks: record what frameworks save, plot and log, as
+                :mod:`dray.sdk.hooks` says; a dict picks some.
+            auto_resource_monitoring: sample the machine, every few seconds and from another
+                process; ``{"report_frequency_sec": 30}`` says how often, False switches it off.
             auto_connect_streams: keep ``stdout`` and ``stderr``; a dict picks one.
-            deferred_init: not used; this is quick.
+            deferred_init: leave the server to the process beside this one, as
+                ``DRAY_DEFERRED_TASK_INIT=1`` does: nothing waits for an answer, and no earlier
+                task is reused. A task to continue is asked for all the same.
 
         Raises:
-            InvalidInput: a value that cannot be used, or another task is running here.
+            InvalidInput: a value that cannot be used.
+            UsageError: another task is running here.
             IllegalTransition: the task to continue is pending, running, completed or published.
             ServerUnreachable: there is a task to continue, and no server to say how far it came.
             Unauthorized: the server does not know the token.
@@ -135,7 +150,7 @@ class Task(
     @classmethod
     def current_task(cls) -> Task | None:
         """The task of this process or of the one that started it; None when there is none."""
-        attempt = session.current()
+        attempt = task_start.current()
         return None if attempt is None else cls(RunningHandle(attempt))
 
     @classmethod
@@ -312,107 +327,6 @@ class Task(
         from dray.sdk import task_find
 
         return cls(task_find.dequeue(_id_of(task)))
-
-    def execute_remotely(
-        self, queue_name: str | None = None, clone: bool = False, exit_process: bool = True
-    ) -> Task | None:
-        """Go on in a queue: this process ends here, an agent runs the script from its start.
-
-        Nothing happens under an agent, where the script comes to this line again.
-
-        Args:
-            queue_name: ``default`` unless said.
-            clone: send a copy and go on here; the copy is returned.
-            exit_process: end this process when the run has moved.
-
-        Raises:
-            NotFound: no such queue; nothing was given up.
-            ServerUnreachable: the run is recorded without a server, and goes on.
-            TooLarge: the code is over the limit of a snapshot.
-        """
-        attempt = self._attempt
-        if attempt is None:
-            return Task.enqueue(self, queue_name)
-        if attempt.is_remote:
-            return None
-        run = task_start.current_run()
-        if run is None:
-            raise InvalidInput(
-                "execute_remotely belongs in the process that called Task.init, not in one it "
-                "started",
-                field="execute_remotely",
-            )
-        from dray.sdk import hand_over
-
-        if clone:
-            return Task.get_task(hand_over.clone_to_queue(run, queue_name))
-        hand_over.hand_over(run, queue_name)
-        task_start.forget()
-        if exit_process:
-            raise SystemExit(0)
-        return Task.get_task(self.id)
-
-    def close(self) -> None:
-        """End the run as completed, unless it was marked; a later ``Task.init`` begins another.
-
-        Under an agent the run ends with its process, so nothing happens.
-        """
-        run, attempt = task_start.current_run(), self._attempt
-        if attempt is None or run is None or not attempt.is_master:
-            return
-        run.close()
-        task_start.forget()
-
-    @staticmethod
-    def running_locally() -> bool:
-        """Whether no agent runs this process."""
-        attempt = session.current()
-        return attempt is None or not attempt.is_remote
-
-    @staticmethod
-    def running_remotely() -> bool:
-        """Whether an agent runs this process."""
-        return not Task.running_locally()
-
-    @staticmethod
-    def add_requirements(package_name: str, package_version: str | None = None) -> None:
-        """Before :meth:`init`: have this requirement, whatever is detected.
-
-        Args:
-            package_name: distribution, or the path of a requirements file.
-            package_version: a version, or a condition such as ``>=2``; the installed one unless
-                said.
-        """
-        from dray.sdk import capture_packages
-
-        task_start.wishes().forced.update(
-            capture_packages.forced_lines(package_name, package_version)
-        )
-
-    @staticmethod
-    def ignore_requirements(package_name: str) -> None:
-        """Before :meth:`init`: leave this distribution out."""
-        task_start.wishes().forced[package_name] = ""
-
-    @staticmethod
-    def force_requirements_env_freeze(
-        force: bool = True, requirements_file: str | None = None
-    ) -> None:
-        """Before :meth:`init`: list the whole environment, or a file's lines, as they are."""
-        from dray.sdk import capture_packages
-
-        wishes = task_start.wishes()
-        wishes.freeze = force
-        wishes.verbatim = (
-            capture_packages.lines_of(requirements_file) if force and requirements_file else None
-        )
-
-    @staticmethod
-    def set_offline(offline_mode: bool = True) -> None:
-        """Before :meth:`init`: record without a server, as ``DRAY_OFFLINE=1`` does."""
-        import os
-
-        os.environ["DRAY_OFFLINE"] = "1" if offline_mode else "0"
 
 
 def _pairs(given: Mapping[str, Any] | Iterable[tuple[str, Any]] | None) -> dict[str, Any]:

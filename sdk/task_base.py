@@ -9,6 +9,7 @@ from dray.sdk.session import Session
 if TYPE_CHECKING:
     from typing import Any
 
+    from dray.sdk.client import Client
     from dray.sdk.handle import Handle
 
 
@@ -72,6 +73,19 @@ class TaskBase:
         """The run, when this is the task of this process."""
         return self._handle.attempt if isinstance(self._handle, RunningHandle) else None
 
+    @property
+    def attempt_here(self) -> Session | None:
+        """The run, when this is the task of this process; for the SDK's own parts."""
+        return self._attempt
+
+    def server(self) -> Client:
+        """The server the task is at; for the SDK's own parts."""
+        return self._handle.client()
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        """Travel to another process by id: there it is the task that runs, or is asked for."""
+        return _by_id, (self.id,)
+
     def reload(self) -> None:
         """Ask the server how the task is now."""
         self._handle.reload()
@@ -92,3 +106,10 @@ class TaskBase:
 
     def __repr__(self) -> str:
         return f"Task(id={self.id[:8]!r}, name={self.name!r}, project={self.project!r})"
+
+
+def _by_id(task_id: str) -> Any:
+    """The task of that id, in a process it was sent to."""
+    from dray.sdk.task import Task
+
+    return Task.get_task(task_id)

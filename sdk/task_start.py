@@ -5,21 +5,40 @@ Joining is on the child's path; what beginning a run needs is imported when it i
 
 from __future__ import annotations
 
+import os
+from _thread import RLock
 from collections.abc import Iterable, Mapping
 
-from dray.runtime.errors import InvalidInput
+from dray.runtime import aliases
+from dray.runtime.errors import InvalidInput, UsageError, WrongType
 from dray.sdk import argument_watch, session
-from dray.sdk.light import TYPE_CHECKING
+from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.session import Session
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from dray.sdk.capture import Entry, Wishes
+    from dray.sdk.entry import Entry, Wishes
     from dray.sdk.local_run import LocalRun
     from dray.sdk.streams import Tees
 
     Switch = bool | Mapping[str, Any]
+
+#: What a task may be for, as words; ``models.TaskType`` has the same (a test compares).
+TYPES = (
+    "training",
+    "testing",
+    "inference",
+    "data_processing",
+    "application",
+    "monitor",
+    "controller",
+    "optimizer",
+    "service",
+    "qc",
+    "custom",
+)
+STREAMS = ("stdout", "stderr")
 
 
 class _State:
@@ -32,6 +51,8 @@ class _State:
     asked: tuple[str | None, str | None, str] | None = None
     #: Said before ``Task.init`` by ``add_requirements`` and its like.
     wishes: Wishes | None = None
+    #: Two threads may come to ``Task.init`` at once; there is one run.
+    lock = RLock()
 
 
 class Options:
@@ -43,10 +64,10 @@ class Options:
         tags: str | Iterable[str] | None = None,
         reuse_last_task_id: bool | str = True,
         continue_last_task: bool | str | int = False,
-        output_uri: str | bool | None = None,
+        output_uri: str | os.PathLike[str] | bool | None = None,
         auto_connect_arg_parser: Switch = True,
         auto_connect_frameworks: Switch = True,
-        auto_resource_monitoring: Switch = True,
+        auto_resource_monitoring: Any = True,
         auto_connect_streams: Switch = True,
         deferred_init: bool = False,
         entry: Entry | None = None,
@@ -69,20 +90,32 @@ def start(project: str | None, name: str | None, task_type: str, options: Option
     """The run of this process, begun now unless there is one.
 
     Raises:
-        InvalidInput: a value that cannot be used, or another task is running here already.
+        InvalidInput: a value that cannot be used.
+        UsageError: another task is running here already.
     """
+    with _State.lock:
+        return _start(project, name, task_type, options)
+
+
+def _start(project: str | None, name: str | None, task_type: str, options: Options) -> Session:
+    _check(task_type, options)
     attempt = session.current()
-    if attempt is not None and (attempt.is_remote or not attempt.is_master):
+    if attempt is None and "LOCAL_RANK" in os.environ:
+        attempt = _of_launch()
+    if attempt is not None and _State.run is None and (attempt.is_remote or not attempt.is_master):
         _join(attempt, options)
         return attempt
     asked = (project, name, task_type)
     if attempt is not None:
         _check_same(attempt, asked)
         return attempt
-    _explain(options)
     run = _begin(asked, options)
     _State.run, _State.asked = run, asked
-    argument_watch.connect(options.auto_connect_arg_parser)
+    if "LOCAL_RANK" in os.environ:
+        from dray.sdk import ranks
+
+        ranks.lead(run.attempt)
+    _connect(run.attempt, options)
     return run.attempt
 
 
@@ -91,9 +124,17 @@ def current_run() -> LocalRun | None:
     return _State.run
 
 
+def current() -> Session | None:
+    """The run of this process; a process that one of its runs started joins it as it is asked."""
+    attempt = session.current()
+    if attempt is not None and not attempt.is_remote and not attempt.is_master:
+        _keep_streams(attempt, True)
+    return attempt
+
+
 def wishes() -> Wishes:
     """What was said about packages before ``Task.init``."""
-    from dray.sdk.capture import Wishes
+    from dray.sdk.entry import Wishes
 
     if _State.wishes is None:
         _State.wishes = Wishes()
@@ -104,6 +145,67 @@ def forget() -> None:
     """No run belongs to this process any more; ``Task.init`` may begin another."""
     _State.run = _State.asked = None
     argument_watch.disconnect()
+    from dray.sdk import hooks
+
+    hooks.uninstall()
+
+
+def output_uri_of(value: Any) -> str | None:
+    """A destination as it is recorded: empty for the server's store, None when nothing was said.
+
+    Raises:
+        WrongType: neither a switch nor a place.
+    """
+    if value is None:
+        return aliases.variable("DEFAULT_OUTPUT_URI")
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(cast("str", value))
+    raise WrongType(
+        f"output_uri {value!r} is neither True, False, nor a place such as 's3://bucket/folder'",
+        field="output_uri",
+        value=value,
+    )
+
+
+def _check(task_type: str, options: Options) -> None:
+    if task_type not in TYPES:
+        raise InvalidInput(
+            f"task_type {task_type!r} is none of {', '.join(TYPES)}",
+            field="task_type",
+            value=task_type,
+        )
+    output_uri_of(options.output_uri)
+    if options.auto_connect_frameworks is not False:
+        from dray.sdk import hooks
+
+        hooks.check(options.auto_connect_frameworks)
+
+
+def _of_launch() -> Session | None:
+    """The run that rank 0 of this launch began; None where this rank begins one."""
+    from dray.sdk import ranks
+
+    return ranks.follow() if ranks.is_follower() else None
+
+
+def _connect(attempt: Session, options: Options) -> None:
+    """Record what happens in this process from now on."""
+    from dray.sdk import hooks
+
+    argument_watch.connect(options.auto_connect_arg_parser)
+    if options.auto_connect_frameworks:
+        hooks.install(attempt, options.auto_connect_frameworks)
+    offset = aliases.variable("SET_ITERATION_OFFSET")
+    if offset is not None and attempt.is_master:
+        from dray.sdk.task_iterations import whole
+
+        number = int(offset) if offset.strip().isdigit() else offset
+        attempt.count_from(whole(number, "DRAY_SET_ITERATION_OFFSET"))
+    from dray.sdk import seeds
+
+    seeds.apply()
 
 
 def _join(attempt: Session, options: Options) -> None:
@@ -113,12 +215,24 @@ def _join(attempt: Session, options: Options) -> None:
         from dray.sdk.task_iterations import whole
 
         attempt.count_from(whole(offset, "continue_last_task"))
-    argument_watch.connect(options.auto_connect_arg_parser)
-    if not attempt.is_remote and _State.child_tees is None and options.auto_connect_streams:
+    output_uri = output_uri_of(options.output_uri)
+    execution = cast("dict[str, Any]", attempt.task.setdefault("execution", {}))
+    if attempt.is_remote and output_uri and not execution.get("output_uri"):
+        execution["output_uri"] = output_uri  # what is stored, wins
+        attempt.record("execution", values={"output_uri": output_uri})
+    _connect(attempt, options)
+    if not attempt.is_remote:
+        _keep_streams(attempt, options.auto_connect_streams)
+
+
+def _keep_streams(attempt: Session, switch: Switch) -> None:
+    """Keep what a child prints; a forked one has its parent's streams, which are kept already."""
+    parents: list[str] = attempt.attempt.get("streams", list(STREAMS))
+    names = tuple(name for name in _streams(switch) if name in parents)
+    if _State.child_tees is None and names:
         from dray.sdk.streams import Tees
 
-        # A forked child has its parent's streams, which are kept already.
-        _State.child_tees = Tees(attempt.spool, _streams(options.auto_connect_streams))
+        _State.child_tees = Tees(attempt.spool, names)
 
 
 def _check_same(attempt: Session, asked: tuple[str | None, str | None, str]) -> None:
@@ -129,7 +243,7 @@ def _check_same(attempt: Session, asked: tuple[str | None, str | None, str]) -> 
         ("task_type", asked[2], standing[2], attempt.task["type"]),
     ):
         if new is not None and new not in (old, now):
-            raise InvalidInput(
+            raise UsageError(
                 f"task {attempt.task_id[:8]} is running here with {field}={now!r}; Task.init was "
                 f"called again with {new!r}. Call task.close() first, or Task.create for a draft",
                 field=field,
@@ -137,41 +251,76 @@ def _check_same(attempt: Session, asked: tuple[str | None, str | None, str]) -> 
             )
 
 
-def _explain(options: Options) -> None:
-    """Say what was asked for and is not done."""
-    if isinstance(options.auto_connect_frameworks, Mapping):
-        session.say("auto_connect_frameworks: models of frameworks are not recorded yet")
-    if isinstance(options.output_uri, str):
-        session.say("output_uri is noted; artifacts go to the server's own store all the same")
-    if options.auto_resource_monitoring is not True:
-        session.say("auto_resource_monitoring: samples are taken by another process, all the same")
-    if options.deferred_init:
-        session.say("deferred_init: there is nothing to defer, the run begins now")
-
-
 def _begin(asked: tuple[str | None, str | None, str], options: Options) -> LocalRun:
-    from dray.sdk import continuing, local_run
+    from dray.sdk import local_run
     from dray.sdk.task_labels import tag_list
 
+    going_on: Any = None
+    if options.continue_last_task is not False:
+        from dray.sdk import continuing
+
+        going_on = continuing.wanted(options.continue_last_task, options.reuse_last_task_id)
+    reuse = options.reuse_last_task_id
     return local_run.begin(
         local_run.Request(
             project=asked[0],
             name=asked[1],
             type=asked[2],
             tags=tuple(tag_list(options.tags or ())),
-            reuse=options.reuse_last_task_id,
-            going_on=continuing.wanted(options.continue_last_task, options.reuse_last_task_id),
-            output_uri=options.output_uri if isinstance(options.output_uri, str) else "",
+            reuse=False if reuse is True and aliases.is_on("TASK_NO_REUSE") else reuse,
+            going_on=going_on,
+            output_uri=output_uri_of(options.output_uri) or "",
             streams=_streams(options.auto_connect_streams),
+            monitoring=_monitoring(options.auto_resource_monitoring),
             entry=options.entry,
             bootstrap=options.bootstrap,
+            deferred=options.deferred_init or aliases.is_on("DEFERRED_TASK_INIT"),
+            simulated=_simulated(),
             wishes=wishes(),
         )
     )
 
 
 def _streams(switch: Switch) -> tuple[str, ...]:
-    names = ("stdout", "stderr")
     if isinstance(switch, Mapping):
-        return tuple(name for name in names if switch.get(name, True))
-    return names if switch else ()
+        return tuple(name for name in STREAMS if switch.get(name, True))
+    return STREAMS if switch else ()
+
+
+def _simulated() -> str:
+    """Id of the task to run as an agent would; empty for a run of its own."""
+    asked = os.environ.get("DRAY_SIMULATE_TASK_ID", "")
+    simulates = os.environ.get("CLEARML_SIMULATE_REMOTE_TASK", "").strip().lower()
+    if not asked and simulates in ("1", "true", "yes", "on"):
+        asked = os.environ.get("CLEARML_TASK_ID", "")
+    return asked
+
+
+def _monitoring(wanted: Any) -> dict[str, Any]:
+    """How the machine is sampled; ``every_s`` of 0 is not at all.
+
+    Raises:
+        InvalidInput: seconds that are none.
+    """
+    if isinstance(wanted, bool):
+        return {} if wanted else {"every_s": 0}
+    if not isinstance(wanted, Mapping):
+        session.say(
+            f"auto_resource_monitoring: {wanted!r} cannot sample in another process, so the "
+            "machine is sampled as usual; False switches that off"
+        )
+        return {}
+    given = cast("Mapping[str, Any]", wanted)
+    every_s = given.get("report_frequency_sec")
+    other = sorted(set(given) - {"report_frequency_sec"})
+    if other:
+        session.say(f"auto_resource_monitoring: {', '.join(other)} mean nothing here")
+    if every_s is None:
+        return {}
+    if not isinstance(every_s, (int, float)) or every_s <= 0:
+        raise InvalidInput(
+            f"auto_resource_monitoring: report_frequency_sec {every_s!r} is no number of seconds",
+            field="auto_resource_monitoring",
+            value=every_s,
+        )
+    return {"every_s": float(every_s)}
