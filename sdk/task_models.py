@@ -10,7 +10,6 @@ from dray.sdk.task_configuration import TaskConfiguration
 
 if TYPE_CHECKING:
     import os
-    from typing import Any
 
     from dray.sdk.model_base import BaseModel
     from dray.sdk.models_named import TaskModelsByKind
