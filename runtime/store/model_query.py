@@ -9,6 +9,7 @@ from typing import Any
 
 from dray.runtime.errors import InvalidInput
 from dray.runtime.registry import ARCHIVED
+from dray.runtime.store import tag_filter
 from dray.runtime.store.projects import clean_name, subtree
 
 LIMIT = 500
@@ -19,16 +20,15 @@ _OF_TASK = (
     "(m.task_id = ? AND m.task_id <> '' "
     "OR m.id IN (SELECT model_id FROM task_models WHERE task_id = ?))"
 )
-_HAS_TAG = "EXISTS (SELECT 1 FROM model_tags g WHERE g.model_id = m.id AND g.tag = ?{})"
+_NOT_TAGGED = (
+    "NOT EXISTS (SELECT 1 FROM model_tags g WHERE g.model_id = m.id AND g.tag = ? AND g.system)"
+)
 _HAS_FACT = (
     "EXISTS (SELECT 1 FROM json_each(m.metadata) j "
     "WHERE j.key = ? AND json_extract(j.value, '$.value') = ?)"
 )
 #: LIKE's own characters in what a user typed.
 _ESCAPES = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
-_ANY = frozenset({"__$any", "__$or"})
-_ALL = frozenset({"__$all", "__$and"})
-_NOT = "__$not"
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class ModelQuery:
     Attributes:
         project: full name; its sub-projects are included unless ``project_only``.
         name: part of the name, any case.
-        tags: any of them; ``-tag`` excludes, ``__$all`` asks for each that follows, ``__$any``
-            for one of them, ``__$not`` turns the next one round.
+        tags: any of them, or what their operators say (see ``store.tag_filter``).
         system_tags: as ``tags``.
         metadata: key → value; all of them.
         task: whole id of a task that made it or uses it.
@@ -136,41 +135,15 @@ def _filter(query: ModelQuery) -> tuple[list[str], list[Any]]:
     if query.only_published:
         add("m.published")
     if not query.include_archived:
-        add(f"NOT {_HAS_TAG.format(' AND g.system')}", ARCHIVED)
+        add(_NOT_TAGGED, ARCHIVED)
     for key, value in query.metadata.items():
         add(_HAS_FACT, key, value)
     if query.task is not None:
         add(_OF_TASK, query.task, query.task)
     if query.uri is not None:
         add("m.uri = ? AND m.uri <> ''", query.uri)
-    for tags, system in ((query.tags, "NOT g.system"), (query.system_tags, "g.system")):
-        for condition, values in _tag_conditions(tags, _HAS_TAG.format(f" AND {system}")):
-            add(condition, *values)
+    for name, tags in (("tag", query.tags), ("system_tag", query.system_tags)):
+        if tags:
+            sql, values = tag_filter.condition(name, tags, system=name == "system_tag", of="models")
+            add(f"({sql or '1'})", *values)
     return conditions, parameters
-
-
-def _tag_conditions(tags: list[str], has_tag: str) -> list[tuple[str, list[str]]]:
-    """Conditions that must all hold; a list without words for it asks for any of its tags."""
-    groups: list[tuple[str, list[tuple[str, str]]]] = [(" OR ", [])]
-    excluded: list[str] = []
-    negated = False
-    for tag in tags:
-        if tag in _ANY or tag in _ALL:
-            groups.append((" OR " if tag in _ANY else " AND ", []))
-        elif tag == _NOT:
-            negated = True
-        elif tag.startswith("-") and len(tag) > 1:
-            excluded.append(tag[1:])
-        else:
-            groups[-1][1].append((f"NOT {has_tag}" if negated else has_tag, tag))
-            negated = False
-    if negated:
-        raise InvalidInput(
-            f"tags {tags!r} end with {_NOT}, which needs a tag after it", field="tag"
-        )
-    found = [
-        ("(" + word.join(condition for condition, _ in terms) + ")", [tag for _, tag in terms])
-        for word, terms in groups
-        if terms
-    ]
-    return found + [(f"NOT {has_tag}", [tag]) for tag in excluded]

@@ -12,8 +12,13 @@ from dray.runtime.errors import InvalidInput
 _JOINS = {"__$all": " AND ", "__$and": " AND ", "__$any": " OR ", "__$or": " OR "}
 _NOT = "__$not"
 _NO_OPERATOR = "__$nop"
-_HAS = "EXISTS (SELECT 1 FROM tags g WHERE g.task_id = t.id AND g.system = {system} AND g.tag = ?)"
-_HAS_ANY = "EXISTS (SELECT 1 FROM tags g WHERE g.task_id = t.id AND g.system = {system})"
+_HAS = "EXISTS (SELECT 1 FROM {join} AND g.system = {system} AND g.tag = ?)"
+_HAS_ANY = "EXISTS (SELECT 1 FROM {join} AND g.system = {system})"
+#: Whose tags → where they are.
+_TABLES = {
+    "tasks": "tags g WHERE g.task_id = t.id",
+    "models": "model_tags g WHERE g.model_id = m.id",
+}
 
 
 @dataclass
@@ -26,8 +31,10 @@ class _Group:
     parameters: list[Any] = field(default_factory=list[Any])
 
 
-def condition(name: str, tags: Sequence[Any], *, system: bool) -> tuple[str, list[Any]]:
-    """What a task's tags must be like.
+def condition(
+    name: str, tags: Sequence[Any], *, system: bool, of: str = "tasks"
+) -> tuple[str, list[Any]]:
+    """What the tags of a task or a model must be like.
 
     Tags are alternatives unless an operator says otherwise: ``__$all`` (``__$and``) and ``__$any``
     (``__$or``) hold for the tags after them, up to the next one; the groups must all hold.
@@ -38,13 +45,15 @@ def condition(name: str, tags: Sequence[Any], *, system: bool) -> tuple[str, lis
         name: of the filter, for messages.
         tags: tags and operators.
         system: whether system tags are meant.
+        of: ``tasks`` (``t`` in SQL) or ``models`` (``m``).
 
     Raises:
         InvalidInput: an operator that there is not, or something else than text.
     """
     groups = [_Group(" OR ", is_said=False)]
     excluded = _Group(" AND ", is_said=True)
-    has = _HAS.format(system=int(system))
+    join = _TABLES[of]
+    has = _HAS.format(join=join, system=int(system))
     is_negated = False
     for tag in tags:
         if tag in _JOINS or tag == _NO_OPERATOR:
@@ -58,7 +67,7 @@ def condition(name: str, tags: Sequence[Any], *, system: bool) -> tuple[str, lis
         is_minus = isinstance(tag, str) and tag.startswith("-")
         if is_minus or (is_negated and not group.is_said):
             group = excluded
-        term = has if tag is not None else f"NOT {_HAS_ANY.format(system=int(system))}"
+        term = has if tag is not None else f"NOT {_HAS_ANY.format(join=join, system=int(system))}"
         group.terms.append(f"NOT {term}" if is_minus or is_negated else term)
         if tag is not None:
             group.parameters.append(tag.removeprefix("-") if is_minus else tag)
