@@ -70,6 +70,8 @@ class Settings:
         output_uri: where artifacts and models go unless a script says; empty: the server's store.
         auto_pickle: keep objects that have no better form as pickles without being asked.
         allow_pickle: load pickled artifacts without being asked.
+        log_environment: variables that a run started by hand records and an agent sets again:
+            comma-separated names and patterns such as ``CUDA_*``.
     """
 
     home: Path = field(default_factory=_data_home)
@@ -97,6 +99,7 @@ class Settings:
     output_uri: str = ""
     auto_pickle: bool = False
     allow_pickle: bool = False
+    log_environment: str = ""
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ def _connect(attempt: Session, options: Options) -> None:
     """Record what happens in this process from now on."""
     from dray.sdk import hooks
 
-    argument_watch.connect(options.auto_connect_arg_parser)
+    argument_watch.connect(options.auto_connect_arg_parser, options.auto_connect_frameworks)
     if options.auto_connect_frameworks:
         hooks.install(attempt, options.auto_connect_frameworks)
     offset = aliases.variable("SET_ITERATION_OFFSET")
