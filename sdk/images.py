@@ -41,6 +41,7 @@ def png_of(image: Any) -> bytes:
     """
     if callable(getattr(image, "save", None)) and hasattr(image, "mode"):
         return _of_pillow(image)
+    is_torch = hasattr(image, "detach")
     for way in ("detach", "cpu", "numpy"):  # a tensor's way to an array
         step = getattr(image, way, None)
         if callable(step):
@@ -51,7 +52,7 @@ def png_of(image: Any) -> bytes:
             f"{type(image).__name__}",
             field="image",
         )
-    pixels = _bytes_of(_channels_last(image))
+    pixels = _bytes_of(_channels_last(image, is_torch))
     pillow = getattr(sys.modules.get("PIL.Image"), "fromarray", None)
     if callable(pillow):  # the user's own, which chooses a filter for each row
         return _of_pillow(pillow(pixels))
@@ -93,9 +94,11 @@ def _of_pillow(image: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _channels_last(array: Any) -> Any:
+def _channels_last(array: Any, prefers_first: bool) -> Any:
+    """Height x width x channels; torch has the channels first where both would fit."""
     shape = tuple(int(size) for size in array.shape)
-    if len(shape) == 3 and shape[2] not in _COLOURS and shape[0] in _COLOURS:
+    is_first = len(shape) == 3 and shape[0] in (1, 3, 4)
+    if is_first and (prefers_first or shape[2] not in _COLOURS):
         array = array.transpose(1, 2, 0)
         shape = (shape[1], shape[2], shape[0])
     if len(shape) == 3 and shape[2] == 1:
