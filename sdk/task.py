@@ -12,23 +12,46 @@ from collections.abc import Iterable, Mapping
 from dray.sdk import argument_watch, session, task_start
 from dray.sdk.handle import RunningHandle
 from dray.sdk.light import TYPE_CHECKING
-from dray.sdk.task_abort import TaskAbort
-from dray.sdk.task_before import TaskBefore
-from dray.sdk.task_configuration import TaskConfiguration
-from dray.sdk.task_iterations import TaskIterations
-from dray.sdk.task_labels import TaskLabels
-from dray.sdk.task_life import TaskLife
-from dray.sdk.task_models import TaskModels
-from dray.sdk.task_outputs import TaskOutputs
-from dray.sdk.task_parameters import TaskHyperparameters
-from dray.sdk.task_policy import TaskPolicy
-from dray.sdk.task_properties import TaskProperties
-from dray.sdk.task_requirements import TaskRequirements
-from dray.sdk.task_run import TaskRun
+from dray.sdk.task_parts import Parts, PartsBase
 
 if TYPE_CHECKING:
     import os
     from typing import Any
+
+    from dray.sdk.task_abort import TaskAbort
+    from dray.sdk.task_before import TaskBefore
+    from dray.sdk.task_configuration import TaskConfiguration
+    from dray.sdk.task_iterations import TaskIterations
+    from dray.sdk.task_labels import TaskLabels
+    from dray.sdk.task_life import TaskLife
+    from dray.sdk.task_models import TaskModels
+    from dray.sdk.task_outputs import TaskOutputs
+    from dray.sdk.task_parameters import TaskHyperparameters
+    from dray.sdk.task_policy import TaskPolicy
+    from dray.sdk.task_properties import TaskProperties
+    from dray.sdk.task_requirements import TaskRequirements
+    from dray.sdk.task_run import TaskRun
+
+    Kind = type
+
+    class Whole(
+        TaskHyperparameters,
+        TaskModels,
+        TaskConfiguration,
+        TaskProperties,
+        TaskRequirements,
+        TaskLabels,
+        TaskOutputs,
+        TaskIterations,
+        TaskPolicy,
+        TaskLife,
+        TaskAbort,
+        TaskRun,
+        TaskBefore,
+    ):
+        """All parts, as type checkers see them."""
+else:
+    Kind, Whole = Parts, PartsBase
 
 # Before ``Task.init``, so that a command line parsed above it is known to it.
 argument_watch.watch()
@@ -50,21 +73,7 @@ class TaskTypes:
     custom = "custom"
 
 
-class Task(
-    TaskHyperparameters,
-    TaskModels,
-    TaskConfiguration,
-    TaskProperties,
-    TaskRequirements,
-    TaskLabels,
-    TaskOutputs,
-    TaskIterations,
-    TaskPolicy,
-    TaskLife,
-    TaskAbort,
-    TaskRun,
-    TaskBefore,
-):
+class Task(Whole, metaclass=Kind):
     """A task: the one this process runs, or any other, looked at through the server.
 
     Get one from :meth:`init`, :meth:`create`, :meth:`get_task` or :meth:`clone`.
