@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,10 @@ class ResultCalls:
         path = f"/tasks/{quoted(task_id)}/media"
         return [from_json(Media, one) for one in self._all(path, query)]
 
+    def offsets(self, task_id: str, epoch: int) -> dict[str, int]:
+        """Bytes of each stream of an attempt that the server has."""
+        return self._http.call("GET", f"/tasks/{quoted(task_id)}/attempts/{epoch}/offsets")
+
     def _all(self, path: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The items of every page."""
         cursor: str | None = None
@@ -157,6 +161,28 @@ class ResultCalls:
         """One named output."""
         path = f"/tasks/{quoted(task_id)}/artifacts/{quoted(name)}"
         return from_json(Artifact, self._http.call("GET", path))
+
+    def put_artifact(self, task_id: str, members: Mapping[str, Any]) -> None:
+        """Add an artifact to a task from outside its run, its bytes being uploaded already.
+
+        ``members`` are those of ``models.Artifact``.
+
+        Raises:
+            NotEditable: the task is published.
+        """
+        body = {key: value for key, value in members.items() if key != "name"}
+        path = f"/tasks/{quoted(task_id)}/artifacts/{quoted(str(members['name']))}"
+        self._http.call("PUT", path, body)
+
+    def delete_artifact(self, task_id: str, name: str) -> Artifact:
+        """Forget an artifact; what it was.
+
+        Raises:
+            NotFound: there is none of that name.
+            NotEditable: the task is published.
+        """
+        path = f"/tasks/{quoted(task_id)}/artifacts/{quoted(name)}"
+        return from_json(Artifact, self._http.call("DELETE", path))
 
     def artifact_content(self, task_id: str, name: str) -> bytes:
         """The bytes of an artifact that fits in memory."""

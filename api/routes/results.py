@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import TypeAdapter
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from dray.api import auth
 from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
 from dray.api.paging import Paged, cut, two_numbers
+from dray.runtime import records
 from dray.runtime.answers import Page, PointsPage
+from dray.runtime.errors import NotFound
 from dray.runtime.store.contract import Media, Plot, ScalarSeries
 
 T = TypeVar("T")
@@ -107,6 +109,38 @@ async def media(
         limit=page.limit + 1,
     )
     return cut(found, page.limit, lambda one: f"{one.iteration}.{one.seq}")
+
+
+@router.get("/media/{seq}/{filename:path}", response_class=FileResponse)
+async def media_content(
+    context: Ctx,
+    task_id: auth.TaskId,
+    seq: Annotated[int, Path(ge=0, lt=1 << 63)],
+    filename: str,
+) -> FileResponse:
+    """The bytes of a sample, always as a download: no user's page is shown as one of ours."""
+    found = await context.store.results.sample(task_id, seq)
+    if found is None or found.filename != filename:
+        raise NotFound(f"task {task_id[:8]} has no sample {filename!r} by number {seq}")
+    if found.uri or not found.sha256:
+        raise NotFound(
+            f"the bytes of sample {filename!r} are not kept here but at {found.uri!r}",
+            uri=found.uri,
+        )
+    return FileResponse(
+        await context.store.blobs.path(found.sha256),
+        media_type="application/octet-stream",
+        filename=filename.rpartition("/")[2] or found.sha256,
+        content_disposition_type="attachment",
+    )
+
+
+@router.get("/attempts/{epoch}/offsets")
+async def offsets(context: Ctx, task_id: auth.TaskId, epoch: auth.Epoch) -> dict[str, int]:
+    """Bytes of each stream of an attempt that have arrived."""
+    await context.store.tasks.head(task_id)
+    found = await context.store.results.offsets(task_id, epoch)
+    return {stream: found.get(stream, 0) for stream in records.STREAMS}
 
 
 async def _reply(kind: TypeAdapter[T], value: T) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from dray.runtime.store import database
 from dray.runtime.store.contract import Media
 from dray.runtime.store.database import Database
 from dray.runtime.store.session import Session
@@ -36,6 +35,7 @@ SELECT * FROM (
 ) WHERE nth <= :n_last AND (iteration, seq) < (:iteration, :seq)
 ORDER BY iteration DESC, seq DESC LIMIT :limit
 """
+_ONE = "SELECT * FROM media WHERE task_id = ? AND seq = ?"
 
 
 @dataclass(frozen=True)
@@ -105,21 +105,25 @@ async def read(
         "limit": limit,
     }
 
-    async def unit(session: Session) -> list[sqlite3.Row]:
-        return await database.rows(session, _PAGE, wanted)
+    return [_media_of(row) for row in await results.rows(_PAGE, wanted)]
 
-    return [
-        Media(
-            seq=row["seq"],
-            title=row["title"],
-            series=row["series"],
-            iteration=row["iteration"],
-            filename=row["filename"],
-            content_type=row["content_type"],
-            sha256=row["sha256"],
-            n_bytes=row["n_bytes"],
-            uri=row["uri"],
-            at=row["at"],
-        )
-        for row in await results.read(unit)
-    ]
+
+async def read_one(results: Database, task_id: str, seq: int) -> Media | None:
+    """The sample of a task by its number."""
+    row = await results.row(_ONE, (task_id, seq))
+    return None if row is None else _media_of(row)
+
+
+def _media_of(row: sqlite3.Row) -> Media:
+    return Media(
+        seq=row["seq"],
+        title=row["title"],
+        series=row["series"],
+        iteration=row["iteration"],
+        filename=row["filename"],
+        content_type=row["content_type"],
+        sha256=row["sha256"],
+        n_bytes=row["n_bytes"],
+        uri=row["uri"],
+        at=row["at"],
+    )

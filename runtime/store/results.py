@@ -255,6 +255,10 @@ class Results:
             self._results, task_id, title, series, n_last=n_last, after=after, limit=limit
         )
 
+    async def sample(self, task_id: str, seq: int) -> Media | None:
+        """One debug sample; None when it is not there, or not any more."""
+        return await media.read_one(self._results, task_id, seq)
+
     async def texts(self, task_id: str, after: int = 0, limit: int = 1000) -> list[TextLine]:
         """Lines of ``report_text`` in order of arrival, after a ``seq``."""
         found = await self._results.rows(_TEXTS, (task_id, after, limit))
