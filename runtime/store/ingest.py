@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import sqlite3
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from dray.runtime import records
@@ -19,7 +21,16 @@ from dray.runtime.machine import BeginExecuting, Finish, Head, Renew, check_epoc
 from dray.runtime.models import EnvironmentReport, StreamReceipt
 from dray.runtime.records import CONSOLE_STREAMS, RECORDS, Frame
 from dray.runtime.states import Phase
-from dray.runtime.store import attempts, console, database, facts, results, rows, transitions
+from dray.runtime.store import (
+    attempts,
+    console,
+    database,
+    facts,
+    model_rows,
+    results,
+    rows,
+    transitions,
+)
 from dray.runtime.store.audit import Audit
 from dray.runtime.store.console import Console
 from dray.runtime.store.contract import By, Change, FrameReply
@@ -175,22 +186,34 @@ class Ingest:
         task_id, epoch, now = incoming.task_id, incoming.epoch, self._clock.now()
         if incoming.runs:
             await self._keep_console(incoming)
-        moved = incoming.moved()
+        moved, of_models = incoming.moved(), incoming.parsed.of_models
+        models = set[str]()
 
         async def unit(connection: Session) -> None:
             for run, position in incoming.placed():
                 await console.index(connection, task_id, epoch, run, position, now)
             await results.write_batch(connection, task_id, epoch, incoming.parsed.batch)
-            for model_id, batch in incoming.parsed.of_models.items():
-                await results.write_batch(connection, model_id, 0, batch)
+            for model_id in models:
+                await results.write_batch(connection, model_id, 0, of_models[model_id])
             for stream, after in moved.items():
                 if after is not incoming.accepted.get(stream):
                     how_far = (after.n_bytes, after.tail, after.n_malformed, after.n_missing)
                     await connection.execute(_MOVE, (task_id, epoch, stream, *how_far))
 
-        await self._results.write(unit)
+        async with AsyncExitStack() as held:
+            for model_id in sorted(of_models):  # a purge of its reports waits until we are done
+                await held.enter_async_context(self._locks.of(model_id))
+            models = await self._models_there(of_models)
+            await self._results.write(unit)
         if incoming.parsed.n_malformed:
             await self._note_malformed(incoming)
+
+    async def _models_there(self, ids: Iterable[str]) -> set[str]:
+        """Those models that can have reports: one may have been deleted meanwhile."""
+        wanted = list(ids)
+        if not wanted:
+            return set()
+        return await self._state.read(lambda session: model_rows.there(session, wanted))
 
     async def _keep_console(self, incoming: Incoming) -> None:
         """Write the console's bytes, or make them a gap where the disk has no room to spare."""

@@ -29,6 +29,8 @@ UNION SELECT DISTINCT task_id, epoch FROM singles
 UNION SELECT DISTINCT task_id, epoch FROM media
 UNION SELECT DISTINCT s.task_id, c.epoch FROM series s JOIN chunks c ON c.series_id = s.id
 """
+#: What was reported of a model is of no attempt: tasks come and go, it stays.
+_MODEL = "SELECT 1 FROM models WHERE id = ? AND ? = 0"
 _PURGED_UP_TO = "SELECT epoch FROM purges WHERE task_id = ?"
 _ATTEMPT = "SELECT 1 FROM attempts WHERE task_id = ? AND epoch = ?"
 _STREAMS = """
@@ -76,6 +78,8 @@ def outputs_without_attempt(evidence: Evidence) -> Iterator[Violation]:
     for row in evidence.results.execute(_OUTPUTS):
         task_id, epoch = row["task_id"], row["epoch"]
         if evidence.state.execute(_ATTEMPT, (task_id, epoch)).fetchone():
+            continue
+        if evidence.state.execute(_MODEL, (task_id, epoch)).fetchone():
             continue
         purge = evidence.state.execute(_PURGED_UP_TO, (task_id,)).fetchone()
         if purge is None or purge["epoch"] < epoch:

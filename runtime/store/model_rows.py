@@ -48,6 +48,7 @@ _MODELS = """
 SELECT m.*, p.name AS project FROM models m JOIN projects p ON p.id = m.project_id
 WHERE m.id IN ({})
 """
+_THERE = "SELECT id FROM models WHERE id IN ({})"
 _TAGS = "SELECT model_id, tag, system FROM model_tags WHERE model_id IN ({}) ORDER BY rowid"
 _DROP_TAGS = "DELETE FROM model_tags WHERE model_id = ?"
 _ADD_TAG = "INSERT OR IGNORE INTO model_tags (model_id, tag, system) VALUES (?, ?, ?)"
@@ -69,6 +70,13 @@ async def load(connection: Session, ids: Iterable[str]) -> dict[str, Model]:
 async def load_one(connection: Session, model_id: str) -> Model | None:
     """The model of that whole id; None when there is none."""
     return (await load(connection, [model_id])).get(model_id)
+
+
+async def there(connection: Session, ids: Iterable[str]) -> set[str]:
+    """Those of the ids that are a model's."""
+    wanted = list(ids)
+    found = await database.rows(connection, _THERE.format(",".join("?" * len(wanted))), wanted)
+    return {row["id"] for row in found}
 
 
 async def put(connection: Session, model: Model, now: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import sqlite3
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,7 @@ DELETE FROM models WHERE task_id = ? AND task_id <> '' AND NOT published
     AND NOT EXISTS (SELECT 1 FROM task_models l WHERE l.model_id = models.id AND l.task_id <> ?)
 RETURNING id
 """
+_TO_PURGE = "INSERT OR IGNORE INTO purges (task_id, epoch) VALUES (?, 0)"
 _UNLINK_OUTPUTS = "DELETE FROM task_models WHERE task_id = ? AND kind = 'output'"
 
 
@@ -61,15 +63,23 @@ async def forget_outputs(connection: Session, task_id: str, by: By, now: float) 
     """
     await connection.execute(_UNLINK_OUTPUTS, (task_id,))
     for row in await database.rows(connection, _OUTPUTS, (task_id, task_id)):
+        await connection.execute(_TO_PURGE, (row["id"],))
         await note(connection, now, "delete", row["id"], by, {"with_task": task_id})
 
 
 class Models:
-    """Every model, by id."""
+    """Every model, by id.
 
-    def __init__(self, state: Database, clock: Clock) -> None:
+    Args:
+        state: where they are kept.
+        clock: the time of what happens.
+        purge: deletes the reports that a committed transaction gave up.
+    """
+
+    def __init__(self, state: Database, clock: Clock, purge: Callable[[], Awaitable[None]]) -> None:
         self._state = state
         self._clock = clock
+        self._purge = purge
 
     async def create(self, model: Model, by: By) -> Model:
         """Store a model; an empty id is filled in.
@@ -203,10 +213,13 @@ class Models:
             if not force:
                 await _refuse_needed(connection, model)
             await connection.execute(_DELETE, (model_id,))
+            await connection.execute(_TO_PURGE, (model_id,))
             await note(connection, self._clock.now(), "delete", model_id, by)
             return model
 
-        return await self._state.write(fenced(by, unit))
+        model = await self._state.write(fenced(by, unit))
+        await self._purge()
+        return model
 
     async def of_task(self, task_id: str) -> dict[str, builtins.list[ModelRef]]:
         """What a task calls its models, by ``input`` and ``output``, oldest first."""

@@ -74,7 +74,7 @@ class Store:
         self.searches = TaskSearches(state, self.results, results)
         self.attempts = Attempts(state, clock, going_on)
         self.artifacts = Artifacts(state)
-        self.models = Models(state, clock)
+        self.models = Models(state, clock, self._outputs.purge)
         self.audit = Audit(state)
         self.fencing = Fencing(state, clock)
         self.blobs = Blobs(home.blobs, reserve)
