@@ -197,6 +197,26 @@ class MissingBlobs:
 
 
 @dataclass(frozen=True)
+class NewArtifact:
+    """An artifact that is added from outside a run; the members of ``models.Artifact``.
+
+    Attributes:
+        preview: at most 64 KiB.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    type: str
+    filename: str = ""
+    sha256: str = ""
+    n_bytes: int = 0
+    uri: str = ""
+    preview: Annotated[str, Field(max_length=64 << 10)] = ""
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True)
 class PartialBlob:
     """How much of a blob is here.
 

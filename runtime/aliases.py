@@ -40,7 +40,7 @@ ALIASES = {
 #: What Dray reads besides its settings; no unknown setting.
 VARIABLES = frozenset(
     {f"DRAY_{name}" for name in ALIASES if name != "OFFLINE"}
-    | {"DRAY_AUTO_INIT", "DRAY_AUTO_PICKLE", "DRAY_ALLOW_PICKLE", "DRAY_SIMULATE_TASK_ID"}
+    | {"DRAY_AUTO_INIT", "DRAY_SIMULATE_TASK_ID"}
 )
 _YES = frozenset({"1", "true", "yes", "on"})
 

@@ -20,7 +20,7 @@ def checked(output_uri: object, *, is_remote: bool = False) -> str:
 
     Args:
         output_uri: a path or an address; True, False and None mean the server's store, or what
-            ``DRAY_OUTPUT_URI`` says (None alone).
+            ``DRAY_OUTPUT_URI`` or ``CLEARML_DEFAULT_OUTPUT_URI`` says (None alone).
         is_remote: an agent uploads, in its own environment: packages are not looked for here.
 
     Raises:
@@ -28,10 +28,10 @@ def checked(output_uri: object, *, is_remote: bool = False) -> str:
         InvalidInput: an unknown scheme, a package that lacks, a folder that cannot be written.
     """
     if output_uri is None:
-        from dray.runtime import config
+        from dray.runtime import aliases, config
 
-        output_uri = config.load().settings.output_uri
-    if output_uri is True or output_uri is False or output_uri == "":
+        output_uri = config.load().settings.output_uri or aliases.variable("DEFAULT_OUTPUT_URI")
+    if output_uri in (None, True, False, ""):
         return ""
     if not isinstance(output_uri, str | os.PathLike):
         raise WrongType(

@@ -6,9 +6,11 @@ its package for that scheme, both imported when the first such address is used.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -316,6 +318,25 @@ class Fsspec:
             raise ServerUnreachable(
                 f"{url} cannot be {done}: {type(exc).__name__}: {exc}", url=url
             ) from exc
+
+
+def upload_bytes(data: bytes, url: str) -> None:
+    """Put ``data`` there as a file."""
+    with tempfile.NamedTemporaryFile(prefix="dray-") as file:
+        file.write(data)
+        file.flush()
+        place_of(url).upload(Path(file.name), url)
+
+
+def sha256_of(source: Path | bytes) -> str:
+    """The sha256 of a file, or of bytes."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    digest = hashlib.sha256()
+    with source.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def own_server_path(url: str) -> tuple[Any, str] | None:

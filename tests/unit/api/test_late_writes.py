@@ -37,6 +37,8 @@ OF_ITS_TASK: dict[tuple[str, str], Any] = {
     ("POST", "/tasks/{id}/mark"): {"outcome": "completed"},
     ("POST", "/tasks/{id}/start"): {"agent": "local:laptop", "claim_id": "again"},
     ("POST", "/tasks/{id}/hand-over"): {"epoch": 1, "queue": "gpu"},
+    ("PUT", "/tasks/{id}/artifacts/{name}"): {"type": "string"},
+    ("DELETE", "/tasks/{id}/artifacts/{name}"): None,
     ("POST", "/tasks/{id}/attempts/{epoch}/frames"): FRAME,
     ("POST", "/tasks/{id}/attempts/{epoch}/renew"): {},
 }
