@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from dray.sdk.light import TYPE_CHECKING
+from dray.sdk.light import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,6 +33,16 @@ def read(text: str) -> Any:
         return ast.literal_eval(text.strip())
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return _whole(text)
+
+
+def read_items(text: str) -> list[Any]:
+    """The elements of a list or tuple; what is neither is the only one.
+
+    Raises:
+        ValueError: as :func:`read`.
+    """
+    found = read(text)
+    return list(cast("list[Any]", found)) if isinstance(found, (list, tuple)) else [found]
 
 
 def _whole(text: str) -> Any:

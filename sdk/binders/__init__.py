@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BINDERS = (
     ("click.core", "click"),
     ("typer._click.core", "click"),
+    ("typer.core", "click"),
     ("fire.core", "fire"),
     ("hydra._internal.hydra", "hydra"),
     ("jsonargparse", "jsonargparse"),

@@ -75,8 +75,7 @@ def _read(flag: Any, text: str, type_name: str) -> Any:
     if text == "" and (flag.default is None or type_name in ("", "NoneType")):
         return None
     if isinstance(flag.value, list) or type_name.startswith("list"):
-        items = flow_text.read(text)
-        items = list(items) if isinstance(items, (list, tuple)) else [items]
+        items = flow_text.read_items(text)
         if not flag.flag_type().startswith("multi"):
             return items
         return [flag.parser.parse(parameters.to_text(item)[0]) for item in items]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from dray.sdk import flow_text, parameters
 from dray.sdk.binders import recorder
@@ -16,13 +16,16 @@ _LIBRARY = "click"
 
 
 def install(module: Any) -> None:
-    """Serve ``click.core``, or Typer's copy of it."""
-    group = module.Group
-    owner = next(kind for kind in group.__mro__ if "parse_args" in vars(kind))
-    recorder.replace(module.Command, "parse_args", _recording)
-    if owner is not module.Command:
-        recorder.replace(owner, "parse_args", _choosing)
-    recorder.replace(module.Parameter, "handle_parse_result", _overriding)
+    """Serve ``click.core``; or ``typer.core`` and Typer's own copy of click."""
+    command, parameter = getattr(module, "Command", None), getattr(module, "Parameter", None)
+    group = getattr(module, "Group", None) or getattr(module, "TyperGroup", None)
+    if command is not None and parameter is not None:
+        recorder.replace(command, "parse_args", _recording)
+        recorder.replace(parameter, "handle_parse_result", _overriding)
+    if group is not None:
+        owner = next(kind for kind in group.__mro__ if "parse_args" in vars(kind))
+        if owner is not command:
+            recorder.replace(owner, "parse_args", _choosing)
 
 
 def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,7 +148,7 @@ def _with_stored_command(group: Any, ctx: Any, args: list[str]) -> list[str]:
     at = next((i for i, text in enumerate(args) if text in group.commands), len(args))
     if not chosen or (args[at : at + 1] and args[at] in chosen):
         return args
-    return [*args[:at], *(chosen if group.chain else chosen[:1])]
+    return [*args[:at], *(chosen if getattr(group, "chain", False) else chosen[:1])]
 
 
 def _with_stored_value(parameter: Any, ctx: Any, opts: Any) -> Any:
@@ -164,12 +167,20 @@ def _with_stored_value(parameter: Any, ctx: Any, opts: Any) -> Any:
         value = _given(parameter, text)
         if value is None:
             return others
-        if not hasattr(parameter.type, "lazy"):  # a file is opened once, by click
-            parameter.type_cast_value(ctx, value)
+        _check(parameter, ctx, value)
     except Exception as exc:  # types are the user's, and raise what they like
         recorder.cannot_use(f"Args/{name}", text, getattr(exc, "message", exc))
         return opts
     return {**others, parameter.name: value}
+
+
+def _check(parameter: Any, ctx: Any, value: Any) -> None:
+    if hasattr(getattr(parameter, "type", None), "lazy"):
+        return  # a file is opened once, by click
+    if hasattr(parameter, "type_cast_value"):
+        parameter.type_cast_value(ctx, value)
+    else:  # Typer without click
+        parameter.get_runtime_param().coerce(value, param=parameter, ctx=ctx)
 
 
 def _given(parameter: Any, text: str) -> Any:
@@ -181,18 +192,13 @@ def _given(parameter: Any, text: str) -> Any:
     if getattr(parameter, "is_flag", False):
         return parameter.flag_value if parameters.to_text(parameter.flag_value)[0] == text else None
     if getattr(parameter, "multiple", False):
-        return [_word(item) for item in _items(text)]
+        return [_word(item) for item in flow_text.read_items(text)]
     if parameter.nargs != 1:
-        return tuple(_word(item) for item in _items(text))
+        return tuple(_word(item) for item in flow_text.read_items(text))
     return text
-
-
-def _items(text: str) -> list[Any]:
-    found = flow_text.read(text)
-    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _word(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return tuple(_word(item) for item in value)
+        return tuple(_word(item) for item in cast("list[Any]", value))
     return parameters.to_text(value)[0]

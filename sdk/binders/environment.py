@@ -42,11 +42,9 @@ def matching(patterns: str, names: Iterable[str]) -> Iterator[str]:
     """Those of ``names`` that comma-separated patterns such as ``CUDA_*, *_DIR, HOME`` pick."""
     wanted = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
     for name in names:
-        if name in wanted:
+        is_open = not name.startswith(_OWN) and not _SECRET.search(name.upper())
+        if name in wanted or (is_open and any(_fits(name, pattern) for pattern in wanted)):
             yield name
-        elif not name.startswith(_OWN) and not _SECRET.search(name.upper()):
-            if any(_fits(name, pattern) for pattern in wanted):
-                yield name
 
 
 def _fits(name: str, pattern: str) -> bool:

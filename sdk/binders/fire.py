@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from dray.sdk import flow_text, parameters
 from dray.sdk.binders import recorder
@@ -96,16 +96,17 @@ def _others(core: Any, trace: Any, chosen: str) -> dict[str, dict[str, str]]:
 
 def _commands(component: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
     if isinstance(component, Mapping):
-        home = component.get("__name__")  # there is one where Fire was given nothing
+        found = cast("Mapping[str, Any]", component)
+        home = found.get("__name__")  # there is one where Fire was given nothing
         members = [
-            (name, member)
-            for name, member in component.items()
+            (str(name), member)
+            for name, member in found.items()
             if home is None or getattr(member, "__module__", None) == home
         ]
     else:
         members = inspect.getmembers(component)
     for name, member in members:
-        if not isinstance(name, str) or name.startswith("_"):
+        if name.startswith("_"):
             continue
         if inspect.isroutine(member):
             yield f"{prefix}{name}", member
@@ -116,7 +117,7 @@ def _commands(component: Any, prefix: str, depth: int) -> Iterator[tuple[str, An
 def _is_group(member: Any) -> bool:
     if isinstance(member, dict):
         return True
-    kind = type(member)
+    kind = cast("type[Any]", type(member))
     return not inspect.isclass(member) and kind.__module__ not in ("builtins", "types")
 
 
@@ -151,7 +152,7 @@ def _with_stored(core: Any, component: Any, args: list[str]) -> list[str]:
         if not above and (shared is None or not _takes(shared, argument)):
             continue
         if members.get("description") == POSITIONAL:
-            positional = [repr(item) for item in flow_text.read(members["value"])]
+            positional = [repr(item) for item in flow_text.read_items(members["value"])]
         else:
             flags.append(f"--{argument}={_word(core, members)}")
     return [*path, *positional, *flags]

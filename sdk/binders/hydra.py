@@ -7,6 +7,7 @@ Under an agent the stored overrides take the place of those on the command line,
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from dray.sdk.binders import recorder
 SECTION = "Hydra"
 CONFIGURATION = "OmegaConf"
 ALLOW_EDIT = "_allow_omegaconf_edit_"
+#: Jobs of a sweep are alike by name; none takes the place of the one before.
+NO_REUSE = "DRAY_TASK_NO_REUSE"
 _LIBRARY = "hydra"
 _TYPE = "OmegaConf YAML"
 _HELP = f"True: the configuration {CONFIGURATION} is used as it is stored, whatever else is here"
@@ -28,6 +31,7 @@ def install(module: Any) -> None:
     from importlib import import_module
 
     recorder.replace(module.Hydra, "run", _running)
+    recorder.replace(module.Hydra, "multirun", _sweeping)
     for name in ("hydra.core.utils", "hydra._internal.core_plugins.basic_launcher"):
         recorder.replace(import_module(name), "run_job", _job)
     module.run_job = import_module("hydra.core.utils").run_job
@@ -44,16 +48,29 @@ def _running(original: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _sweeping(original: Callable[..., Any]) -> Callable[..., Any]:
+    def multirun(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # A stored job is one of the sweep it came from.
+        if recorder.stored(_LIBRARY, SECTION):
+            return self.run(*args, **kwargs)
+        return original(self, *args, **kwargs)
+
+    return multirun
+
+
 def _job(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_job(*args: Any, **kwargs: Any) -> Any:
         names = ("task_function", "config", "job_dir_key", "job_subdir_key", "hydra_context")
         given = {**dict(zip(names, args, strict=False)), **kwargs}
+        config = given["config"]
+        is_sweep = str(getattr(config.hydra.mode, "name", "")) == "MULTIRUN"
         was_recording = argument_watch.State.is_recording
-        recorder.guarded(_LIBRARY, _record, given["config"], given.get("hydra_context"))
+        if not (is_sweep and was_recording):  # one task of many jobs has the overrides of none
+            recorder.guarded(_LIBRARY, _record, config, given.get("hydra_context"))
         given["task_function"] = functools.partial(_call, given["task_function"])
         result = original(**given)
-        if not was_recording and given["config"].hydra.mode is not None:
-            recorder.guarded(_LIBRARY, _end_job, given["config"], result)
+        if is_sweep and not was_recording:
+            recorder.guarded(_LIBRARY, _end_job, result)
         return result
 
     return run_job
@@ -127,10 +144,8 @@ def _is_group(context: Any, override: str) -> bool:
         return False
 
 
-def _end_job(config: Any, result: Any) -> None:
+def _end_job(result: Any) -> None:
     """Of several jobs in one process, each that began a task ends it: the next has its own."""
-    if str(getattr(config.hydra.mode, "name", "")) != "MULTIRUN":
-        return
     start = sys.modules.get("dray.sdk.task_start")
     run = None if start is None else start.current_run()
     if run is not None and str(getattr(result.status, "name", "")) == "COMPLETED":
@@ -139,3 +154,4 @@ def _end_job(config: Any, result: Any) -> None:
         task = Task.current_task()
         if task is not None:
             task.close()
+            os.environ[NO_REUSE] = "1"

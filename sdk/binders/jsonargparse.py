@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from dray.sdk import parameters
 from dray.sdk.binders import recorder
@@ -43,12 +43,13 @@ def install(module: Any) -> None:
 def _record(module: Any, found: Any) -> None:
     values: dict[str, dict[str, str]] = {}
     for name, value in _leaves(module, found):
+        many = cast("list[Any]", value) if isinstance(value, list) else None
         if _is_path(value):
-            shown = [_path_text(v) for v in value] if isinstance(value, list) else _path_text(value)
+            shown: Any = _path_text(value) if many is None else [_path_text(v) for v in many]
             members = recorder.members(json.dumps(shown), None, _PATH_TYPE)
             values[IGNORE] = recorder.members(False, _HELP)
-        elif isinstance(value, list) and any(isinstance(v, module.Namespace) for v in value):
-            shown = [v.as_dict() if isinstance(v, module.Namespace) else v for v in value]
+        elif many is not None and any(isinstance(v, module.Namespace) for v in many):
+            shown = [v.as_dict() if isinstance(v, module.Namespace) else v for v in many]
             members = recorder.members(json.dumps(shown, default=str), None, _NAMESPACE_TYPE)
         else:
             members = recorder.members(value)
@@ -64,7 +65,8 @@ def _leaves(module: Any, found: Any) -> list[tuple[str, Any]]:
 
 def _is_path(value: Any) -> bool:
     if isinstance(value, list):
-        return bool(value) and all(_is_path(item) for item in value)
+        many = cast("list[Any]", value)
+        return bool(many) and all(_is_path(item) for item in many)
     return hasattr(value, "relative") and hasattr(value, "mode")
 
 
