@@ -6,11 +6,12 @@ Joining is on the child's path; what beginning a run needs is imported when it i
 from __future__ import annotations
 
 import os
+import sys
 from _thread import RLock
 from collections.abc import Iterable, Mapping
 
 from dray.runtime import aliases
-from dray.runtime.errors import InvalidInput, UsageError, WrongType
+from dray.runtime.errors import InvalidInput, UsageError
 from dray.sdk import argument_watch, session
 from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.session import Session
@@ -148,6 +149,10 @@ def forget() -> None:
     from dray.sdk import hooks
 
     hooks.uninstall()
+    if "dray.sdk.notebook" in sys.modules:
+        from dray.sdk import notebook
+
+        notebook.leave()
 
 
 def output_uri_of(value: Any) -> str | None:
@@ -155,18 +160,21 @@ def output_uri_of(value: Any) -> str | None:
 
     Raises:
         WrongType: neither a switch nor a place.
+        InvalidInput: a place nothing can be written to from here.
     """
+    attempt = session.current()
+    is_remote = attempt is not None and attempt.is_remote
     if value is None:
-        return aliases.variable("DEFAULT_OUTPUT_URI")
-    if isinstance(value, bool):
-        return ""
-    if isinstance(value, (str, os.PathLike)):
-        return os.fspath(cast("str", value))
-    raise WrongType(
-        f"output_uri {value!r} is neither True, False, nor a place such as 's3://bucket/folder'",
-        field="output_uri",
-        value=value,
-    )
+        value = aliases.variable("DEFAULT_OUTPUT_URI")
+    if value is None and not is_remote:
+        from dray.runtime import config
+
+        value = config.load().settings.output_uri or None
+    if value is None or isinstance(value, bool):
+        return None if value is None else ""
+    from dray.sdk import destinations
+
+    return destinations.checked(value, is_remote=is_remote)
 
 
 def _check(task_type: str, options: Options) -> None:
@@ -197,6 +205,10 @@ def _connect(attempt: Session, options: Options) -> None:
     argument_watch.connect(options.auto_connect_arg_parser, options.auto_connect_frameworks)
     if options.auto_connect_frameworks:
         hooks.install(attempt, options.auto_connect_frameworks)
+    if "dray.sdk.notebook" in sys.modules:
+        from dray.sdk import notebook
+
+        notebook.follow(attempt)
     offset = aliases.variable("SET_ITERATION_OFFSET")
     if offset is not None and attempt.is_master:
         from dray.sdk.task_iterations import whole
