@@ -14,18 +14,25 @@ _KEEP = """\
             await self._keep_console(incoming)
 """
 _COUNT = """\
-        moved = incoming.moved()
+        moved, of_models = incoming.moved(), incoming.parsed.of_models
+        models = set[str]()
 
         async def unit(connection: Session) -> None:
             for run, position in incoming.placed():
                 await console.index(connection, task_id, epoch, run, position, now)
             await results.write_batch(connection, task_id, epoch, incoming.parsed.batch)
+            for model_id in models:
+                await results.write_batch(connection, model_id, 0, of_models[model_id])
             for stream, after in moved.items():
                 if after is not incoming.accepted.get(stream):
                     how_far = (after.n_bytes, after.tail, after.n_malformed, after.n_missing)
                     await connection.execute(_MOVE, (task_id, epoch, stream, *how_far))
 
-        await self._results.write(unit)
+        async with AsyncExitStack() as held:
+            for model_id in sorted(of_models):  # a purge of its reports waits until we are done
+                await held.enter_async_context(self._locks.of(model_id))
+            models = await self._models_there(of_models)
+            await self._results.write(unit)
 """
 _RENEW = """\
             renewed = await self._renew(incoming, environment, executing=frame.executing)
