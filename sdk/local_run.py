@@ -93,6 +93,14 @@ class LocalRun:
         The companion sends the rest: nothing here waits for the network. Without a companion,
         this process tries once.
         """
+        if "dray.sdk.notebook" in sys.modules:
+            from dray.sdk import notebook
+
+            notebook.leave()  # it keeps the notebook as it is now
+        if "dray.sdk.registered" in sys.modules:
+            from dray.sdk import registered
+
+            registered.sync_all(self.attempt)
         if not self.attempt.marked:
             self.attempt.record("final", exit_code=0)
         self.let_go()

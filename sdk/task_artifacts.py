@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -210,6 +211,27 @@ class TaskArtifacts(TaskBase):
         from dray.sdk import registered
 
         return registered.tables(self._own())
+
+    def flush(self, wait_for_uploads: bool = False) -> bool:
+        """Keep registered tables that have changed; everything else is in the spool already.
+
+        Args:
+            wait_for_uploads: return when the server has the artifacts of this run.
+
+        Returns:
+            False when it did not get them within ten minutes.
+        """
+        attempt = self._attempt
+        if attempt is None:
+            return True
+        if "dray.sdk.registered" in sys.modules:
+            from dray.sdk import registered
+
+            registered.sync_all(attempt)
+        if not wait_for_uploads or attempt.is_offline:
+            return True
+        kept = cast("list[dict[str, Any]]", attempt.task.get("artifacts") or [])
+        return all(self._is_uploaded(str(a["name"]), str(a.get("sha256") or "")) for a in kept)
 
     def _own(self) -> session.Session:
         attempt = self._attempt
