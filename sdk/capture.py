@@ -130,7 +130,7 @@ def _as_new_files(captured: Captured) -> str:
         except (OSError, UnicodeDecodeError) as exc:
             captured.warnings.append(f"{file} not captured: {exc}")
             continue
-        parts.append(_addition(file.resolve().relative_to(captured.root).as_posix(), text))
+        parts.append(addition(file.resolve().relative_to(captured.root).as_posix(), text))
     joined = "".join(parts)
     if len(joined) > DIFF_LIMIT_BYTES:
         captured.warnings.append(f"code not captured: over {DIFF_LIMIT_BYTES >> 20} MiB")
@@ -138,7 +138,8 @@ def _as_new_files(captured: Captured) -> str:
     return joined
 
 
-def _addition(name: str, text: str) -> str:
+def addition(name: str, text: str) -> str:
+    """The diff that adds a file ``name`` that holds ``text``."""
     head = f"diff --git a/{name} b/{name}\nnew file mode 100644\n"
     lines = text.split("\n")
     ends_clean = lines[-1] == ""

@@ -42,6 +42,12 @@ class Wishes:
 
 def entry_of_process(arguments: Sequence[str] | None = None) -> Entry:
     """How this interpreter was started, as ``__main__`` tells."""
+    if "ipykernel" in sys.modules:
+        from dray.sdk import notebook
+
+        found = notebook.entry()
+        if found is not None:
+            return found
     main = sys.modules.get("__main__")
     given = tuple(sys.argv[1:] if arguments is None else arguments)
     file = getattr(main, "__file__", None)

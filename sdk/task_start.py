@@ -108,6 +108,8 @@ def _start(project: str | None, name: str | None, task_type: str, options: Optio
         return attempt
     asked = (project, name, task_type)
     if attempt is not None:
+        if _State.run is not None and _State.run.request.bootstrap and not options.bootstrap:
+            _name(attempt, asked, options)
         _check_same(attempt, asked)
         return attempt
     run = _begin(asked, options)
@@ -245,6 +247,30 @@ def _keep_streams(attempt: Session, switch: Switch) -> None:
         from dray.sdk.streams import Tees
 
         _State.child_tees = Tees(attempt.spool, names)
+
+
+def _name(attempt: Session, asked: tuple[str | None, str | None, str], options: Options) -> None:
+    """A script that was recorded as it is calls ``Task.init`` itself: it names the run."""
+    from dray.sdk.handle import RunningHandle
+    from dray.sdk.task_labels import tag_list
+
+    handle, task = RunningHandle(attempt), attempt.task
+    project, name, task_type = asked
+    if {project or task["project"], name or task["name"]} != {task["project"], task["name"]}:
+        handle.put_label(name=name or task["name"], project=project or task["project"])
+    handle.put_tags([*(task.get("tags") or []), *tag_list(options.tags or ())])
+    _State.asked = (project, name, task_type)
+    if task_type != task["type"]:
+        session.say(f"the run is recorded as {task['type']} already, not as {task_type}")
+        task["type"] = task_type  # what a third call is compared with
+    if _State.run is not None:
+        _State.run.request = _named(_State.run.request)
+
+
+def _named(request: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(request, bootstrap=False)
 
 
 def _check_same(attempt: Session, asked: tuple[str | None, str | None, str]) -> None:

@@ -39,6 +39,7 @@ HOOKS = (
     ("matplotlib", "matplotlib", "matplotlib_backend"),
     ("matplotlib", "matplotlib.figure", "matplotlib"),
     ("matplotlib", "matplotlib.pyplot", "matplotlib_pyplot"),
+    ("matplotlib", "matplotlib_inline.backend_inline", "matplotlib_inline"),
 )
 #: Keys that somebody else looks at: command lines, and the capture of code.
 ELSEWHERE = frozenset({"hydra", "tfdefines", "detect_repository"})

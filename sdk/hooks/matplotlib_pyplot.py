@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -20,14 +21,8 @@ _DRAWING = ("gca", "subplot", "axes", "subplot2grid")
 
 def install(capture: Capture, pyplot: ModuleType) -> None:
     """Watch ``show`` and ``imshow``."""
-    figures = Figures.of(capture.attempt)
     helpers = sys.modules["matplotlib._pylab_helpers"]
-
-    def showing(*_: Any, **__: Any) -> None:
-        for manager in list(helpers.Gcf.figs.values()):
-            figure = manager.canvas.figure
-            if figure.stale or getattr(figure, PICTURES, 0):
-                figures.report(figure)
+    showing = report_changed(capture)
 
     def drawn(*_: Any, **__: Any) -> None:
         manager = helpers.Gcf.get_active()
@@ -39,11 +34,21 @@ def install(capture: Capture, pyplot: ModuleType) -> None:
         module = sys.modules.get(name)
         capture.wrap(module, "show", before=showing, family=FAMILY)
         capture.wrap(module, "imshow", after=drawn)
-    inline = sys.modules.get("matplotlib_inline.backend_inline")
-    # A notebook shows the figures of a cell when it is done, through this.
-    capture.wrap(inline, "show", before=showing, family=FAMILY)
     if capture.attempt.is_remote:
         _show_as_at_a_desk(capture, pyplot, helpers)
+
+
+def report_changed(capture: Capture) -> Callable[..., None]:
+    """What reports each figure of pyplot that was drawn on since it was reported."""
+    figures = Figures.of(capture.attempt)
+
+    def showing(*_: Any, **__: Any) -> None:
+        for manager in list(sys.modules["matplotlib._pylab_helpers"].Gcf.figs.values()):
+            figure = manager.canvas.figure
+            if figure.stale or getattr(figure, PICTURES, 0):
+                figures.report(figure)
+
+    return showing
 
 
 def without_screen(capture: Capture, matplotlib: ModuleType) -> None:
