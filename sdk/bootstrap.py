@@ -1,4 +1,4 @@
-"""``python -m dray.sdk.bootstrap SCRIPT ARGS…`` (or ``-m MODULE ARGS…``): record a script as it is.
+"""``python -m dray SCRIPT ARGS…`` (or ``-m MODULE ARGS…``): record a script as it is.
 
 The script runs as ``__main__`` with the arguments and the path that Python would give it; it
 need not know of Dray. Part of the child's path.
@@ -16,7 +16,7 @@ from dray.sdk.light import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-USAGE = "usage: python -m dray.sdk.bootstrap [--project P] [--name N] (SCRIPT | -m MODULE) [ARGS …]"
+USAGE = "usage: python -m dray [--project P] [--name N] (SCRIPT | -m MODULE) [ARGS …]"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -44,14 +44,14 @@ def _run_script(script: str, arguments: list[str], names: dict[str, str]) -> Non
         raise SystemExit(f"dray: no such script: {script}")
     sys.argv = [script, *arguments]
     _set_path(os.path.dirname(os.path.realpath(path)))
-    _record(path, "", arguments, names)
+    record(path, "", arguments, names)
     _as_main(lambda runpy: runpy.run_path(script, run_name="__main__"))
 
 
 def _run_module(module: str, arguments: list[str], names: dict[str, str]) -> None:
     sys.argv = [module, *arguments]
     _set_path(os.getcwd())
-    _record(_file_of(module), module, arguments, names)
+    record(file_of(module), module, arguments, names)
     _as_main(lambda runpy: runpy.run_module(module, run_name="__main__", alter_sys=True))
 
 
@@ -62,7 +62,8 @@ def _set_path(first: str) -> None:
     sys.path[0] = first
 
 
-def _file_of(module: str) -> str:
+def file_of(module: str) -> str:
+    """The file that ``python -m module`` runs."""
     from importlib.util import find_spec
 
     try:
@@ -76,7 +77,8 @@ def _file_of(module: str) -> str:
     return spec.origin
 
 
-def _record(script: str, module: str, arguments: list[str], names: dict[str, str]) -> None:
+def record(script: str, module: str, arguments: list[str], names: dict[str, str]) -> None:
+    """Join the run this process belongs to, or begin one of ``script``."""
     from dray.sdk import session, task_start
     from dray.sdk.argument_watch import watch
 
@@ -85,7 +87,7 @@ def _record(script: str, module: str, arguments: list[str], names: dict[str, str
     if session.current() is None:  # nobody's run yet: begin one, of this script
         from pathlib import Path
 
-        from dray.sdk.capture import Entry
+        from dray.sdk.entry import Entry
 
         options.entry = Entry(Path(script), module, tuple(arguments))
     task_start.start(names.get("project"), names.get("name"), "training", options)
