@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from dray.runtime import causes
 from dray.runtime.errors import NotFound
+from dray.runtime.machine import Reset
 from dray.runtime.records import Chunk, encode_record
 from dray.runtime.store import results as results_module
 from dray.runtime.store.console import PIECE_BYTES
-from tests.contract.conftest import World
+from tests.contract.conftest import BY, World, finish_of
 
 
 async def ship_series(world: World, n_points: int, title: str = "loss", name: str = "a") -> str:
@@ -35,10 +39,8 @@ async def test_a_long_series_is_thinned_and_keeps_its_ends_and_extremes(world: W
     points = (await world.store.results.scalars(task_id, max_points=100))["loss"]["a"]
     assert len(points.iterations) <= 100
     assert (points.iterations[0], points.iterations[-1]) == (0, 2999)
-    assert (min(v for v in points.values if v is not None), max(map(float, points.values))) == (
-        0,
-        6,
-    )
+    values = [v for v in points.values if v is not None]
+    assert (min(values), max(values)) == (0, 6)
 
 
 async def test_an_answer_is_bounded_however_many_series_there_are(
@@ -157,3 +159,57 @@ async def test_texts_are_read_in_order_after_a_seq(world: World) -> None:
     lines = await world.store.results.texts(task_id)
     assert [line.message for line in lines] == ["a", "b", "c"]
     assert await world.store.results.texts(task_id, after=lines[1].seq) == lines[2:]
+
+
+async def show(world: World, task_id: str, epoch: int, i: int, series: str = "s", **m: Any) -> None:
+    members = {"filename": f"{i}.png", "content_type": "image/png", "sha256": "", "n_bytes": 1}
+    uri = f"s3://bucket/{i}.png"
+    record = {"title": "seen", "series": series, "i": i, "uri": uri, **members, **m}
+    await world.record(task_id, epoch, "media", **record)
+
+
+async def test_a_series_keeps_the_last_of_its_debug_samples(world: World) -> None:
+    task_id, epoch = await world.running()
+    for i in range(6):
+        await show(world, task_id, epoch, i, history=3)
+        await show(world, task_id, epoch, i, series="other", history=-1)
+    samples = await world.store.results.media(task_id, series="s")
+    assert [s.iteration for s in samples] == [5, 4, 3]
+    assert samples[0].uri == "s3://bucket/5.png"
+    assert len(await world.store.results.media(task_id, series="other")) == 6
+
+
+async def test_a_hundred_debug_samples_of_a_series_stay_unless_it_says_otherwise(
+    world: World,
+) -> None:
+    task_id, epoch = await world.running()
+    data = b"".join(
+        encode_record("media", 1.0, title="t", series="s", i=i, uri="s3://b/x") for i in range(103)
+    )
+    await world.ship(task_id, epoch, Chunk("records", 0, data))
+    samples = await world.store.results.media(task_id, limit=500)
+    assert [s.iteration for s in samples] == list(range(102, 2, -1))
+
+
+async def test_a_sample_reported_again_for_its_iteration_replaces_the_first(world: World) -> None:
+    task_id, epoch = await world.running()
+    for name in ("first.png", "second.png"):
+        await show(world, task_id, epoch, 1, filename=name)
+    (sample,) = await world.store.results.media(task_id)
+    assert sample.filename == "second.png"
+    assert await world.store.results.sample(task_id, sample.seq) == sample
+
+
+async def test_a_sample_without_bytes_or_address_is_no_sample(world: World) -> None:
+    task_id, epoch = await world.running()
+    await show(world, task_id, epoch, 1, uri="")
+    assert await world.store.results.media(task_id) == []
+    assert "records_malformed" in await world.events(task_id)
+
+
+async def test_a_reset_takes_debug_samples_along(world: World) -> None:
+    task_id, epoch = await world.running()
+    await show(world, task_id, epoch, 1)
+    await world.ship(task_id, epoch, finish=finish_of(causes.exited(1)))
+    await world.store.tasks.apply(task_id, Reset(), BY)
+    assert await world.store.results.media(task_id) == []

@@ -6,6 +6,7 @@ import pytest
 
 from dray.runtime.models import Artifact
 from dray.runtime.records import Chunk, Frame, encode_record
+from dray.runtime.store import results
 from tests.unit.api.conftest import Api
 
 
@@ -107,3 +108,81 @@ async def test_what_is_no_hash_is_refused(api: Api, sha256: str) -> None:
         assert answer.status_code in (404, 405, 422)
     listed = await api.admin.post("/blobs/missing", json={"sha256": [sha256]})
     assert listed.status_code == 422
+
+
+async def test_plots_come_a_page_at_a_time_latest_iterations_first(api: Api) -> None:
+    task = await api.running()
+    data = b"".join(
+        encode_record("plot", 1.0, title="t", series=name, i=i, type="plotly", data={"n": i})
+        for i in range(5)
+        for name in "ab"
+    )
+    assert (await api.send(task.id, Frame([Chunk("records", 0, data)]))).is_success
+    path, seen, cursor = f"/tasks/{task.id}/plots", list[tuple[int, str]](), ""
+    for _ in range(5):
+        answer = (await api.admin.get(path, params={"limit": 4, "cursor": cursor})).json()
+        seen += [(plot["iteration"], plot["series"]) for plot in answer["items"]]
+        cursor = answer["next_cursor"]
+        if cursor is None:
+            break
+    assert sorted(seen, reverse=True) == [(i, name) for i in (4, 3, 2, 1, 0) for name in "ba"]
+    assert [i for i, _ in seen] == [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+    last = (await api.admin.get(path, params={"max_iterations": 1, "series": "a"})).json()
+    assert [(p["iteration"], p["series"]) for p in last["items"]] == [(4, "a")]
+    for wrong in ({"max_iterations": 0}, {"cursor": "x"}, {"limit": 0}):
+        assert (await api.admin.get(path, params=wrong)).status_code == 422
+
+
+async def test_large_plots_make_small_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "ANSWER_BYTES", 3000)
+    task = await api.running()
+    data = b"".join(
+        encode_record("plot", 1.0, title="t", series="s", i=i, type="plotly", data="x" * size)
+        for i, size in enumerate((5000, 1000, 1000))
+    )
+    assert (await api.send(task.id, Frame([Chunk("records", 0, data)]))).is_success
+    path = f"/tasks/{task.id}/plots"
+    first = (await api.admin.get(path)).json()
+    assert [plot["iteration"] for plot in first["items"]] == [2, 1]
+    second = (await api.admin.get(path, params={"cursor": first["next_cursor"]})).json()
+    assert [plot["iteration"] for plot in second["items"]] == [0], "however large it is"
+    assert second["next_cursor"] is None
+
+
+async def test_points_come_a_page_at_a_time(api: Api) -> None:
+    task = await api.running()
+    data = b"".join(scalar(i, float(i)) for i in range(10)) + scalar(10, float("nan"))
+    assert (await api.send(task.id, Frame([Chunk("records", 0, data)]))).is_success
+    path, seen, cursor = f"/tasks/{task.id}/points", list[float | None](), ""
+    while cursor is not None:
+        params = {"title": "loss", "series": "train", "limit": 4, "cursor": cursor}
+        page = (await api.admin.get(path, params=params)).json()
+        seen, cursor = seen + page["values"], page["next_cursor"]
+    assert seen == [*map(float, range(10)), None]
+    assert (await api.admin.get(path)).status_code == 422, "of one series"
+
+
+async def test_debug_samples_come_a_page_at_a_time_latest_iterations_first(api: Api) -> None:
+    task = await api.running()
+    members = {"filename": "a.png", "content_type": "image/png", "sha256": "0" * 64, "n_bytes": 1}
+    data = b"".join(
+        encode_record("media", 1.0, title="t", series="s", i=i, **members) for i in range(5)
+    )
+    assert (await api.send(task.id, Frame([Chunk("records", 0, data)]))).is_success
+    path = f"/tasks/{task.id}/media"
+    first = (await api.admin.get(path, params={"limit": 3})).json()
+    second = (await api.admin.get(path, params={"limit": 3, "cursor": first["next_cursor"]})).json()
+    assert [one["iteration"] for one in first["items"] + second["items"]] == [4, 3, 2, 1, 0]
+    assert second["next_cursor"] is None
+    assert first["items"][0]["content_type"] == "image/png"
+    last = (await api.admin.get(path, params={"max_iterations": 2})).json()["items"]
+    assert [one["iteration"] for one in last] == [4, 3]
+    assert (await api.admin.get(path, params={"series": "other"})).json()["items"] == []
+
+
+async def test_how_far_an_attempt_has_come_can_be_asked(api: Api) -> None:
+    task = await api.running()
+    assert (await api.send(task.id, Frame([Chunk("records", 0, scalar(1, 1.0))]))).is_success
+    answer = await api.admin.get(f"/tasks/{task.id}/attempts/1/offsets")
+    assert answer.json()["records"] == len(scalar(1, 1.0))
+    assert (await api.admin.get(f"/tasks/{'0' * 32}/attempts/1/offsets")).status_code == 404
