@@ -20,6 +20,7 @@ from dray.sdk.cli import (
     demo,
     doctor,
     init,
+    models,
     projects,
     queues,
     run_script,
@@ -37,6 +38,7 @@ for nounless in (cluster, demo, doctor, init, run_script, selftest, sync):
 app.add_typer(tasks.app, name="task")
 app.add_typer(queues.app, name="queue")
 app.add_typer(agents.app, name="agent")
+app.add_typer(models.app, name="model")
 app.add_typer(projects.app, name="project")
 app.add_typer(backup.app, name="backup")
 
