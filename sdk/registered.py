@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dray.runtime.errors import InvalidInput, WrongType
-from dray.sdk import artifact_formats, artifacts, destinations, parameters
+from dray.sdk import artifact_formats, artifacts, destinations, parameters, session
 from dray.sdk.artifact_formats import csv_bytes
 from dray.sdk.keeping import keep
 from dray.sdk.session import BLOBS_FOLDER, Session, now, say
@@ -127,7 +127,8 @@ def sync_all(attempt: Session) -> None:
 
 
 def _at_exit(mine: Registered) -> None:
-    sync_all(mine.attempt)
+    if session.current() is mine.attempt:  # else it was closed, with its tables as they were
+        sync_all(mine.attempt)
 
 
 def _check_table(name: str, table: Any) -> None:

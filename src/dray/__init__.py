@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dray.sdk.client import Client
     from dray.sdk.logger import Logger
     from dray.sdk.model import InputModel, Model, OutputModel
+    from dray.sdk.parameter_class import TaskParameters
+    from dray.sdk.storage import StorageManager
     from dray.sdk.task import Task
 
 __version__ = "0.1.0"
@@ -26,7 +28,9 @@ __all__ = [
     "Logger",
     "Model",
     "OutputModel",
+    "StorageManager",
     "Task",
+    "TaskParameters",
     "TaskType",
     "__version__",
 ]
@@ -38,7 +42,9 @@ _HOMES = {
     "Logger": "dray.sdk.logger",
     "Model": "dray.sdk.model",
     "OutputModel": "dray.sdk.model",
+    "StorageManager": "dray.sdk.storage",
     "Task": "dray.sdk.task",
+    "TaskParameters": "dray.sdk.parameter_class",
     "TaskType": "dray.runtime.models",
 }
 
