@@ -34,7 +34,7 @@ _latest: list[tuple[Parser, argparse.Namespace]] = []
 #: Parsers whose stored values are left alone, see ``ignore_remote_overrides``.
 _unbound: list[Parser] = []
 #: Packages that parse a command line of their own with ``argparse``: their binders know better.
-_FOREIGN = frozenset({"hydra", "fire", "absl", "jsonargparse"})
+_FOREIGN = frozenset({"hydra", "fire", "absl", "jsonargparse", "IPython"})
 #: Threads that are parsing, so that the parsers of sub-commands are told from the outer one.
 _parsing: set[int] = set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -98,9 +99,11 @@ class Figures:
         return f"{title}/{n_before}" if n_before else title
 
 
+def is_inline() -> bool:
+    """Whether a notebook shows figures, each in the cell that has drawn it."""
+    return "inline" in str(sys.modules["matplotlib"].get_backend())
+
+
 def _redraws(figure: Any) -> bool:
     """Whether its canvas has a window that draws it anew once it is stale."""
-    canvas = figure.canvas
-    return bool(getattr(canvas, "required_interactive_framework", None)) or (
-        "inline" in str(canvas.__class__.__module__)
-    )
+    return bool(getattr(figure.canvas, "required_interactive_framework", None))

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from dray.sdk.hooks.capture import Arguments, Capture
-from dray.sdk.hooks.matplotlib import FAMILY, PICTURES, Figures
+from dray.sdk.hooks.matplotlib import FAMILY, PICTURES, Figures, is_inline
 
 #: Backends that draw into files and memory; every other one needs a screen.
 _WITHOUT_SCREEN = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
@@ -45,7 +45,8 @@ def report_changed(capture: Capture) -> Callable[..., None]:
     def showing(*_: Any, **__: Any) -> None:
         for manager in list(sys.modules["matplotlib._pylab_helpers"].Gcf.figs.values()):
             figure = manager.canvas.figure
-            if figure.stale or getattr(figure, PICTURES, 0):
+            # A notebook has drawn its figures by now; each is shown once, and closed.
+            if figure.stale or getattr(figure, PICTURES, 0) or is_inline():
                 figures.report(figure)
 
     return showing
