@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dray.runtime.errors import InvalidInput, NotFound
+from dray.sdk.connect import Elsewhere, is_ignoring
 from dray.sdk.light import TYPE_CHECKING, cast
 from dray.sdk.task_configuration import TaskConfiguration
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from dray.sdk.model_base import BaseModel
     from dray.sdk.models_named import TaskModelsByKind
+
+_IGNORE_LABELS = "General/_ignore_remote_overrides_label_enumeration_"
 
 
 class TaskModels(TaskConfiguration):
@@ -176,7 +179,8 @@ class TaskModels(TaskConfiguration):
 
         Args:
             enumeration: name → number.
-            ignore_remote_overrides: set these under an agent too, whatever the task has.
+            ignore_remote_overrides: set these under an agent too, whatever the task has. Stored
+                as hidden parameter, which a clone can have turned off.
 
         Returns:
             The ones to use.
@@ -186,7 +190,9 @@ class TaskModels(TaskConfiguration):
         """
         attempt = self._attempt
         stored = self.get_labels_enumeration()
-        if attempt is not None and attempt.is_remote and stored and not ignore_remote_overrides:
+        target = attempt if attempt is not None else Elsewhere(self._handle)
+        is_kept = is_ignoring(target, _IGNORE_LABELS, ignore_remote_overrides)
+        if attempt is not None and attempt.is_remote and stored and not is_kept:
             return stored
         self.set_model_label_enumeration(enumeration)
         return self.get_labels_enumeration()

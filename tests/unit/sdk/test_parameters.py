@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Union
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dray.sdk.parameters import as_record, from_text, guess, to_text
+from dray.sdk import flow_text
+from dray.sdk.parameters import as_record, from_text, guess, is_storable, to_text
 
 
 class Colour(enum.Enum):
@@ -51,6 +53,27 @@ def test_a_container_reads_back_without_help_of_the_equal_default(value: Any) ->
     assert from_text(text, {"other": 1}) == {"key": value}
 
 
+@given(VALUES)
+def test_a_value_reads_back_by_its_stored_type_alone(value: Any) -> None:
+    text, type_name = to_text(value)
+    back = guess(text, type_name)
+    assert back == value
+    assert type(back) is type(value)
+
+
+@given(st.lists(st.text(alphabet="abc xyz-_./", min_size=1).map(str.strip).filter(bool)))
+def test_words_in_a_list_need_no_quotes(words: list[str]) -> None:
+    assert flow_text.read(f"[{', '.join(words)}]") == [flow_text.scalar(word) for word in words]
+
+
+@given(st.text(max_size=30))
+def test_any_text_reads_as_something_or_is_refused(text: str) -> None:
+    try:
+        flow_text.read(text)
+    except ValueError:
+        return
+
+
 @given(st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans()))
 def test_a_number_reads_back_by_its_stored_type_where_the_code_has_none(value: float) -> None:
     text, type_name = to_text(value)
@@ -79,10 +102,17 @@ def test_a_number_reads_back_by_its_stored_type_where_the_code_has_none(value: f
         ('{"a": 1}', {}, {"a": 1}),
         ("{1: 'a'}", {}, {1: "a"}),
         ("", None, None),
-        ("7", None, 7),
+        ("7", None, "7"),
         ("words", None, "words"),
-        ("[1]", None, [1]),
-        ("none", None, None),
+        ("none", None, "none"),
+        ("", 1, None),
+        ("", 0.5, None),
+        ("[a, b]", ["c"], ["a", "b"]),
+        ("[1e-3, 2]", [0.1], [0.001, 2]),
+        ("1, 2", (3,), (1, 2)),
+        ("(1, x)", (), (1, "x")),
+        ("{lr: 1e-3, layers: [4, 5]}", {}, {"lr": 0.001, "layers": [4, 5]}),
+        ("2.5", Decimal("1"), Decimal("2.5")),
         ("BLUE", Colour.RED, Colour.BLUE),
         ("Colour.BLUE", Colour.RED, Colour.BLUE),
         ("b", Colour.RED, Colour.BLUE),
@@ -99,7 +129,8 @@ def test_the_default_decides_the_type(text: str, default: Any, expected: Any) ->
     ("text", "default"),
     [
         ("many", 1),
-        ("", 1),
+        ("", [1]),
+        ("", {"a": 1}),
         ("fast", 0.1),
         ("maybe", True),
         ("1", [1]),
@@ -124,7 +155,7 @@ def test_what_cannot_be_read_is_refused(text: str, default: Any) -> None:
         ("", str, None),
         ("[1]", list[int] | None, [1]),
         ("BLUE", Colour | None, Colour.BLUE),
-        ("5", int | str, 5),
+        ("5", int | str, "5"),
     ],
 )
 def test_an_annotation_decides_where_the_default_is_none(
@@ -136,19 +167,21 @@ def test_an_annotation_decides_where_the_default_is_none(
 @pytest.mark.parametrize(
     ("value", "stored"),
     [
-        (None, ("", "none")),
+        (None, ("", "")),
         (True, ("True", "bool")),
         (1, ("1", "int")),
         (0.1, ("0.1", "float")),
         ("x", ("x", "str")),
         ([1, "a"], ('[1, "a"]', "list")),
-        ((1, 2), ("[1, 2]", "tuple")),
-        ({"a": None}, ('{"a": null}', "dict")),
-        ([(1, 2)], ("[(1, 2)]", "list")),
-        ({1: 2}, ("{1: 2}", "dict")),
-        ([Path("a")], ('["a"]', "list")),
+        ([], ("[]", "list")),
+        ([1, 2], ("[1, 2]", "list/int")),
+        ((1, 2), ("[1, 2]", "tuple/int")),
+        ({"a": 0.5}, ('{"a": 0.5}', "dict/float")),
+        ([(1, 2)], ("[(1, 2)]", "list/tuple")),
+        ({1: 2}, ("{1: 2}", "dict/int")),
+        ([Path("a")], ('["a"]', "list/str")),
         (Path("a/b"), ("a/b", "str")),
-        (Colour.RED, ("RED", "")),
+        (Colour.RED, ("RED", "Colour")),
     ],
 )
 def test_values_are_stored_as_text_with_their_type(value: Any, stored: tuple[str, str]) -> None:
@@ -156,7 +189,25 @@ def test_values_are_stored_as_text_with_their_type(value: Any, stored: tuple[str
 
 
 def test_an_enum_lists_its_members_in_the_description() -> None:
-    assert as_record(Colour.RED)["description"] == "one of RED, BLUE"
+    assert as_record(Colour.RED)["description"] == "Values:\nRED,\nBLUE"
+    assert as_record(Colour.RED, "which")["description"] == "which\nValues:\nRED,\nBLUE"
+
+
+@pytest.mark.parametrize(
+    ("value", "standing", "type_name"),
+    [(0.5, "int", "int"), ("9.9", "float", "float"), ("x", "int", "str"), (None, "int", "")],
+)
+def test_a_stored_type_stays_where_the_new_value_fits_it(
+    value: Any, standing: str, type_name: str
+) -> None:
+    old = {"value": "1", "type": standing, "description": "help"}
+    members = as_record(value, "", old)
+    assert (members["type"], members["description"]) == (type_name, "help")
+
+
+def test_functions_and_bare_objects_are_no_parameters() -> None:
+    assert not any(map(is_storable, (len, object(), Colour, lambda: 1)))
+    assert all(map(is_storable, (None, 1, "x", [1], Path("a"), Colour.RED, Decimal("1"))))
 
 
 def test_not_a_number_survives() -> None:
@@ -177,7 +228,18 @@ def test_scalars_of_numpy_are_plain_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("text", "type_name", "expected"),
-    [("5", "int", 5), ("5", "str", "5"), ("x", "int", "x"), ("True", "", True), ("", "", None)],
+    [
+        ("5", "int", 5),
+        ("5", "str", "5"),
+        ("x", "int", "x"),
+        ("True", "bool", True),
+        ("[1, 2]", "list/int", [1, 2]),
+        ("[1, 2]", "tuple/int", (1, 2)),
+        ("True", "", "True"),
+        ("RED", "Colour", "RED"),
+        ("", "", None),
+        ("", "str", ""),
+    ],
 )
 def test_a_guess_never_fails(text: str, type_name: str, expected: Any) -> None:
     assert guess(text, type_name) == expected

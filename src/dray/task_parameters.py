@@ -1,0 +1,7 @@
+"""``from dray.task_parameters import TaskParameters, param``: the name scripts know them by."""
+
+from __future__ import annotations
+
+from dray.sdk.parameter_class import TaskParameters, param, percent_param, range_validator
+
+__all__ = ["TaskParameters", "param", "percent_param", "range_validator"]
