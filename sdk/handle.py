@@ -76,8 +76,8 @@ if TYPE_CHECKING:
             """Say how far it is."""
             ...
 
-        def put_label(self, *, name: str | None = None, project: str | None = None) -> None:
-            """Rename it, or move it to another project."""
+        def put_label(self, **members: Any) -> None:
+            """Change what says nothing of how it runs, by the names of ``TaskEdit``."""
             ...
 
         def mark(self, outcome: str, reason: str) -> None:
@@ -191,9 +191,8 @@ class RunningHandle:
         self.data["progress"] = percent
         self.attempt.record("progress", v=percent)
 
-    def put_label(self, *, name: str | None = None, project: str | None = None) -> None:
-        """Rename at the server: there is no record for it; offline, in the spool."""
-        members = {k: v for k, v in (("name", name), ("project", project)) if v is not None}
+    def put_label(self, **members: Any) -> None:
+        """Change it at the server: there is no record for it; offline, in the spool."""
         if not self.attempt.is_offline:
             self.client().edit_task(self.attempt.task_id, **members)
         self.data.update(members)
@@ -213,9 +212,15 @@ class RunningHandle:
 class ServerHandle:
     """A task that does not run in this process: everything goes through the client."""
 
-    def __init__(self, client: Client, data: Json) -> None:
+    def __init__(self, client: Client, data: Json, *, is_partial: bool = False) -> None:
         self._client = client
         self.data = data
+        self._is_partial = is_partial
+
+    def complete(self) -> None:
+        """Read what lists leave out, unless it was read."""
+        if self._is_partial:
+            self.reload()
 
     @property
     def spool(self) -> str:
@@ -269,9 +274,8 @@ class ServerHandle:
             field="progress",
         )
 
-    def put_label(self, *, name: str | None = None, project: str | None = None) -> None:
-        """Rename or move it, in any state."""
-        members = {k: v for k, v in (("name", name), ("project", project)) if v is not None}
+    def put_label(self, **members: Any) -> None:
+        """Edit what says nothing of how it runs."""
         self._edit(**members)
 
     def mark(self, outcome: str, reason: str) -> None:
@@ -289,3 +293,4 @@ class ServerHandle:
         from dray.runtime.codec import to_json
 
         self.data = to_json(task)
+        self._is_partial = False

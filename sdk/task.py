@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dray.sdk import argument_watch, session, task_start
+from dray.sdk import argument_watch, task_start
 from dray.sdk.handle import RunningHandle
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.task_parts import Parts, PartsBase
+from dray.sdk.word_sets import TaskTypes
 
 if TYPE_CHECKING:
     import os
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 
     from dray.sdk.task_abort import TaskAbort
     from dray.sdk.task_before import TaskBefore
+    from dray.sdk.task_code import TaskCode
     from dray.sdk.task_configuration import TaskConfiguration
+    from dray.sdk.task_found import TaskFound
     from dray.sdk.task_iterations import TaskIterations
     from dray.sdk.task_labels import TaskLabels
     from dray.sdk.task_life import TaskLife
     from dray.sdk.task_models import TaskModels
+    from dray.sdk.task_moves import TaskMoves
     from dray.sdk.task_outputs import TaskOutputs
     from dray.sdk.task_parameters import TaskHyperparameters
     from dray.sdk.task_policy import TaskPolicy
@@ -41,6 +45,9 @@ if TYPE_CHECKING:
         TaskProperties,
         TaskRequirements,
         TaskLabels,
+        TaskCode,
+        TaskFound,
+        TaskMoves,
         TaskOutputs,
         TaskIterations,
         TaskPolicy,
@@ -55,22 +62,6 @@ else:
 
 # Before ``Task.init``, so that a command line parsed above it is known to it.
 argument_watch.watch()
-
-
-class TaskTypes:
-    """What a task may be for, as words; ``dray.TaskType`` has them as an enum."""
-
-    training = "training"
-    testing = "testing"
-    inference = "inference"
-    data_processing = "data_processing"
-    application = "application"
-    monitor = "monitor"
-    controller = "controller"
-    optimizer = "optimizer"
-    service = "service"
-    qc = "qc"
-    custom = "custom"
 
 
 class Task(Whole, metaclass=Kind):
@@ -161,187 +152,3 @@ class Task(Whole, metaclass=Kind):
         """The task of this process or of the one that started it; None when there is none."""
         attempt = task_start.current()
         return None if attempt is None else cls(RunningHandle(attempt))
-
-    @classmethod
-    def create(
-        cls,
-        project_name: str | None = None,
-        task_name: str | None = None,
-        task_type: str = "training",
-        repo: str | None = None,
-        branch: str | None = None,
-        commit: str | None = None,
-        script: str | None = None,
-        working_directory: str | None = None,
-        module: str | None = None,
-        packages: bool | str | Iterable[str] | None = None,
-        requirements_file: str | None = None,
-        argparse_args: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
-        base_task_id: str | None = None,
-        add_task_init_call: bool = True,
-    ) -> Task:
-        """A draft, without running anything.
-
-        Args:
-            project_name: full name; the repository's unless said.
-            task_name: the script's name unless said.
-            task_type: what it is for.
-            repo: URL of a git repository to run from; without it, the code here is sent.
-            branch: of ``repo``.
-            commit: of ``repo``; its branch's head unless said.
-            script: to run; relative to ``working_directory``.
-            working_directory: to run in; relative to the repository with ``repo``.
-            module: to run instead of a script, as ``python -m`` does.
-            packages: requirement lines; unless said, what the script imports; ``False`` or
-                empty for none.
-            requirements_file: whose lines to install.
-            argparse_args: command-line arguments by name.
-            base_task_id: begin with a copy of that task.
-            add_task_init_call: the script does not call ``Task.init``, so that is done for it.
-
-        Raises:
-            InvalidInput: no script, or one that is not there.
-            ServerUnreachable: a draft lives at the server.
-        """
-        from dray.sdk import task_create
-
-        draft = task_create.Draft(
-            project=project_name,
-            name=task_name,
-            type=str(task_type),
-            repo=repo or "",
-            branch=branch or "",
-            commit=commit or "",
-            script=script,
-            working_directory=working_directory,
-            module=module,
-            packages=packages,
-            requirements_file=requirements_file,
-            arguments=_pairs(argparse_args),
-            base_task_id=base_task_id,
-            bootstrap=add_task_init_call,
-        )
-        return cls(task_create.create(draft))
-
-    @classmethod
-    def get_task(
-        cls,
-        task_id: str | None = None,
-        project_name: str | None = None,
-        task_name: str | None = None,
-        tags: str | Iterable[str] | None = None,
-    ) -> Task | None:
-        """A task by id, or the newest of a name; None when no task has the name.
-
-        Args:
-            task_id: id or unique prefix.
-            project_name: full name of its project.
-            task_name: its whole name.
-            tags: it has one of these.
-
-        Raises:
-            NotFound: no task has the id.
-            AmbiguousId: several do.
-            InvalidInput: neither id nor name was given.
-        """
-        from dray.sdk import task_find
-
-        attempt = session.current()
-        if attempt is not None and task_id == attempt.task_id:
-            return cls(RunningHandle(attempt))
-        if task_id:
-            return cls(task_find.by_id(task_id))
-        found = task_find.by_name(project_name, task_name, tags)
-        return None if found is None else cls(found)
-
-    @classmethod
-    def get_tasks(
-        cls,
-        task_ids: Iterable[str] | None = None,
-        project_name: str | None = None,
-        task_name: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        task_filter: Mapping[str, Any] | None = None,
-    ) -> list[Task]:
-        """Every task that fits, newest first.
-
-        Args:
-            task_ids: these and no others.
-            project_name: with its sub-projects.
-            task_name: a part of the name.
-            tags: they have one of these.
-            task_filter: ``status``, ``type``, ``parent``, ``queue``, ``search_text``,
-                ``order_by``.
-        """
-        from dray.sdk import task_find
-
-        found = task_find.many(task_ids, project_name, task_name, tags, task_filter)
-        return [cls(handle) for handle in found]
-
-    @classmethod
-    def query_tasks(
-        cls,
-        project_name: str | None = None,
-        task_name: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        task_filter: Mapping[str, Any] | None = None,
-    ) -> list[str]:
-        """Ids of every task that fits; takes what :meth:`get_tasks` takes."""
-        from dray.sdk import task_find
-
-        found = task_find.many(None, project_name, task_name, tags, task_filter)
-        return [str(handle.data["id"]) for handle in found]
-
-    @classmethod
-    def clone(
-        cls,
-        source_task: Task | str,
-        name: str | None = None,
-        comment: str | None = None,
-        parent: str | None = None,
-        project: str | None = None,
-    ) -> Task:
-        """A draft with the code and parameters of a task, without its outputs.
-
-        Args:
-            source_task: the task or its id.
-            name: ``Clone of …`` unless said.
-            comment: of the source unless said.
-            parent: id; the source's own parent, else the source, unless said.
-            project: of the source unless said.
-        """
-        from dray.sdk import task_find
-
-        changes = {"name": name, "comment": comment, "parent_id": parent, "project": project}
-        given = {key: value for key, value in changes.items() if value is not None}
-        return cls(task_find.clone(_id_of(source_task), given))
-
-    @classmethod
-    def enqueue(
-        cls, task: Task | str, queue_name: str | None = None, priority: int | None = None
-    ) -> Task:
-        """Put a draft, failed or aborted task in a queue (``default`` unless said).
-
-        Raises:
-            NotFound: no such queue.
-            IllegalTransition: the task's state does not allow it.
-        """
-        from dray.sdk import task_find
-
-        return cls(task_find.enqueue(_id_of(task), queue_name, priority))
-
-    @classmethod
-    def dequeue(cls, task: Task | str) -> Task:
-        """Take a pending task out of its queue; it is a draft again."""
-        from dray.sdk import task_find
-
-        return cls(task_find.dequeue(_id_of(task)))
-
-
-def _pairs(given: Mapping[str, Any] | Iterable[tuple[str, Any]] | None) -> dict[str, Any]:
-    pairs: Any = given or ()  # Any: ``dict`` takes both, its types say so of neither union
-    return dict(pairs)
-
-
-def _id_of(task: Task | str) -> str:
-    return task if isinstance(task, str) else task.id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dray.sdk.handle import RunningHandle
+from dray.sdk.handle import RunningHandle, ServerHandle
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.session import Session
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from dray.sdk.client import Client
     from dray.sdk.handle import Handle
+    from dray.sdk.task_records import Record
 
 
 class TaskBase:
@@ -40,12 +41,15 @@ class TaskBase:
 
     @property
     def project(self) -> str:
-        """Full name of its project, nested by ``/``."""
-        return str(self._data["project"])
+        """Id of its project; the project's name until a server knows of the task.
+
+        Wherever a project is asked for, either will do.
+        """
+        return str(self._data.get("project_id") or self._data["project"])
 
     def get_project_name(self) -> str:
-        """The same as ``project``."""
-        return self.project
+        """Full name of its project, nested by ``/``."""
+        return str(self._data["project"])
 
     @property
     def task_type(self) -> str:
@@ -53,16 +57,22 @@ class TaskBase:
         return str(self._data.get("type") or "")
 
     @property
-    def parent(self) -> str:
-        """Id of the task it was made from; empty when there is none."""
-        return str(self._data.get("parent_id") or "")
+    def parent(self) -> str | None:
+        """Id of the task it was made from; None when there is none."""
+        return str(self._data.get("parent_id") or "") or None
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Everything known of it here, as JSON of ``models.Task``; a copy."""
-        import copy
+    def data(self) -> Record:
+        """Everything known of it here, a copy: members by attribute and by key.
 
-        return copy.deepcopy(self._data)
+        ClearML's names (``data.script.repository``, ``data.hyperparams``, ``data.last_metrics``)
+        and those of ``dray.runtime.models.Task`` (``data["state"]``); see :meth:`export_task`.
+        """
+        from dray.sdk.task_records import data_of
+
+        if isinstance(self._handle, ServerHandle):
+            self._handle.complete()
+        return data_of(self._data)
 
     @property
     def _data(self) -> dict[str, Any]:
@@ -105,7 +115,7 @@ class TaskBase:
         return hash(self.id)
 
     def __repr__(self) -> str:
-        return f"Task(id={self.id[:8]!r}, name={self.name!r}, project={self.project!r})"
+        return f"Task(id={self.id[:8]!r}, name={self.name!r}, project={self.get_project_name()!r})"
 
 
 def _by_id(task_id: str) -> Any:

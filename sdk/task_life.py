@@ -50,7 +50,10 @@ class TaskLife(TaskBase):
 
     @property
     def state(self) -> str:
-        """Its state in Dray's words: draft, pending, running, completed, failed, aborted …"""
+        """Its state in Dray's words.
+
+        draft, pending, running, completed, failed, aborted or published.
+        """
         try:
             self._handle.reload()
         except _Unreachable:

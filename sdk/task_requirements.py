@@ -24,10 +24,10 @@ class TaskRequirements(TaskBase):
 
         self._handle.put_execution({"packages": lines_of(packages)})
 
-    def get_requirements(self) -> list[str]:
-        """Requirement lines of the task."""
+    def get_requirements(self) -> dict[str, str]:
+        """Requirement lines of the task, as one text under ``pip``."""
         execution: dict[str, Any] = self._data.get("execution") or {}
-        return list(execution.get("packages") or [])
+        return {"pip": "\n".join(execution.get("packages") or [])}
 
     def set_resources(
         self,
