@@ -96,7 +96,7 @@ class Logger(PlotReports, MediaReports):
         Args:
             msg: what to say; made text.
             level: of the ``logging`` module, or its name.
-            print_console: also print it.
+            print_console: False: keep it in the console of the task without showing it here.
             args: put into ``msg`` where it says ``%s``, as ``logging`` does.
 
         Raises:
@@ -105,7 +105,9 @@ class Logger(PlotReports, MediaReports):
         message = str(msg) % args if args else str(msg)
         self._attempt.record("text", level=_word_of(level), message=message)
         if print_console:
-            print(message, file=sys.stdout)
+            print(message)
+        else:
+            self._say_silently(f"{message}\n")
 
     def flush(self, wait: bool = False) -> bool:
         """Nothing waits in this process: each report is in the spool when its call returns.
@@ -134,12 +136,11 @@ class Logger(PlotReports, MediaReports):
     def capture_logging(self) -> LogCapture:
         """``with logger.capture_logging():`` keeps what ``logging`` says as texts of the task.
 
-        Console streams that are kept hold most of it already; this is for runs whose streams
-        are not, and for levels that no handler prints.
+        They have their level, and what no handler prints is kept too.
         """
         from dray.sdk.log_capture import LogCapture
 
-        return LogCapture(self._attempt.record)
+        return LogCapture(self._attempt.record, self._say_silently)
 
     @classmethod
     def set_reporting_nan_value(cls, value: float, warn_period: int = 1000) -> None:
@@ -192,6 +193,15 @@ class Logger(PlotReports, MediaReports):
             return ("Scalars", tag) if cls._group_scalars else (tag, tag)
         title = head.replace("/", "_").strip("_") or tail
         return (f"{title}/{tail}", tail) if cls._single_series_per_graph else (title, tail)
+
+    def _say_silently(self, text: str) -> None:
+        """Keep a line of the console; under an agent nobody looks on, so that is printing it."""
+        if self._attempt.is_remote:
+            sys.stdout.write(text)
+        else:
+            from dray.sdk import streams
+
+            streams.keep(text)
 
     def _counted(self, iteration: int) -> int:
         """``iteration`` as the task counts; what is no number is left for the spool to refuse."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from dray.sdk.log_capture import LogStream
 
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
 
@@ -81,6 +84,10 @@ class Tee:
         for line in lines:
             self.write(line)
 
+    def keep(self, text: str) -> None:
+        """Write text to the spool alone."""
+        self._copy.add(self._bytes(text))
+
     @property
     def buffer(self) -> Any:
         """The binary layer; what is written to it is kept too."""
@@ -110,39 +117,77 @@ class Tee:
 
 
 class Tees:
-    """Both streams of this process, wrapped until :meth:`restore`."""
+    """Streams of this process, kept until :meth:`restore`.
+
+    Args:
+        folder: of the spool.
+        names: which of ``stdout``, ``stderr`` and ``logging``. The last one is what the
+            ``logging`` module says and no kept stream hears; it becomes lines of ``stderr``.
+    """
 
     def __init__(self, folder: str, names: Iterable[str] = ("stdout", "stderr")) -> None:
         self._wrapped: dict[str, tuple[Any, Tee]] = {}
         self._copies: list[Copy] = []
-        for name in names:
+        self._log: LogStream | None = None
+        wanted = tuple(names)
+        for name in ("stdout", "stderr"):
             stream: Any = getattr(sys, name)
-            if stream is None or isinstance(stream, Tee):
+            if name not in wanted or stream is None or isinstance(stream, Tee):
                 continue
-            copy = Copy(os.path.join(folder, f"{name}.log"))
-            tee = Tee(stream, copy)
+            tee = Tee(stream, self._copy(folder, name))
             self._wrapped[name] = (stream, tee)
-            self._copies.append(copy)
             setattr(sys, name, tee)
-            _redirect_log_handlers(stream, tee)
+            _redirect_loggers(stream, tee)
+        if "logging" in wanted:
+            from dray.sdk.log_capture import LogStream
+
+            self._log = LogStream(self._copy(folder, "stderr").add)
 
     def restore(self) -> None:
         """Put the streams back where nobody else replaced them meanwhile."""
+        if self._log is not None:
+            self._log.close()
         for name, (stream, tee) in self._wrapped.items():
             if getattr(sys, name) is tee:
                 setattr(sys, name, stream)
-            _redirect_log_handlers(tee, stream)
+            _redirect_loggers(tee, stream)
         for copy in self._copies:
             copy.close()
         self._wrapped.clear()
 
+    def _copy(self, folder: str, name: str) -> Copy:
+        copy = Copy(os.path.join(folder, f"{name}.log"))
+        self._copies.append(copy)
+        return copy
 
-def _redirect_log_handlers(old: Any, new: Any) -> None:
-    """Let handlers of ``logging`` that hold ``old`` write to ``new``."""
+
+def keep(text: str) -> bool:
+    """Keep text as if it had been printed, without showing it; whether anything keeps it."""
+    stream: Any = sys.stdout
+    if isinstance(stream, Tee):
+        stream.keep(text)
+        return True
+    return False
+
+
+def _redirect_loggers(old: Any, new: Any) -> None:
+    """Let what was told to write to ``old`` before write to ``new``."""
     logging = sys.modules.get("logging")
-    if logging is None:
-        return
     handlers: list[Any] = [reference() for reference in getattr(logging, "_handlerList", ())]
     for handler in handlers:
         if getattr(handler, "stream", None) is old:
             handler.setStream(new)
+    if "loguru" in sys.modules:
+        _redirect_loguru(old, new)
+
+
+def _redirect_loguru(old: Any, new: Any) -> None:
+    """The same for loguru, whose handlers hold a sink that holds the stream."""
+    core = getattr(getattr(sys.modules["loguru"], "logger", None), "_core", None)
+    handlers: Any = getattr(core, "handlers", None)
+    if not isinstance(handlers, dict):
+        return  # another version
+    for handler in list(cast("dict[Any, Any]", handlers).values()):
+        sink: Any = getattr(handler, "_sink", None)
+        if getattr(sink, "_stream", None) is old:
+            sink._stream = new

@@ -321,7 +321,7 @@ def _begin(asked: tuple[str | None, str | None, str], options: Options) -> Local
 
 def _streams(switch: Switch) -> tuple[str, ...]:
     if isinstance(switch, Mapping):
-        return tuple(name for name in STREAMS if switch.get(name, True))
+        return tuple(name for name in (*STREAMS, "logging") if switch.get(name))
     return STREAMS if switch else ()
 
 

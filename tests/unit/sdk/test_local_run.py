@@ -122,9 +122,9 @@ class TestConsole:
         assert ran.stream("stderr") == "WARNING:root:careful\n"
         assert ran.err.endswith("WARNING:root:careful\nWARNING:root:after\n")
 
-    def test_a_stream_can_be_left_out(self, machine: Machine) -> None:
+    def test_a_dict_names_the_streams_that_are_kept(self, machine: Machine) -> None:
         ran = machine.run(
-            "from dray import Task\nTask.init(auto_connect_streams={'stderr': False})\n"
+            "from dray import Task\nTask.init(auto_connect_streams={'stdout': True})\n"
             "import sys\nprint('a'); print('b', file=sys.stderr)\n"
         )
         assert ran.stream("stdout") == "a\n"
