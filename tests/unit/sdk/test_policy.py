@@ -43,7 +43,7 @@ def test_a_run_takes_its_policy_along_when_it_moves(laptop: Machine, live: Live)
     ran = laptop.run(
         INIT + "task.set_policy(retries=3, stop_grace='30s')\n"
         "print(task.get_policy()['retries'])\n"
-        "print(task.execute_remotely('gpu', clone=True).get_policy()['retries'])\n"
+        "print(task.execute_remotely('gpu', True, False).get_policy()['retries'])\n"
         "task.execute_remotely('gpu')\n"
     )
     assert (ran.code, ran.out) == (0, "3\n3\n"), ran.err

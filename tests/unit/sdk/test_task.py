@@ -12,6 +12,7 @@ from dray.sdk import exits, session
 from tests.unit.sdk.live import Live
 from tests.unit.sdk.repositories import Repository
 from tests.unit.sdk.scripts import INIT, NOWHERE, TASK_ID, Machine, agent_spool, final, parameters
+from tests.waiting import wait_until
 
 
 class TestImport:
@@ -151,7 +152,7 @@ class TestOffline:
         self, machine: Machine
     ) -> None:
         ran = machine.run(INIT + "task.logger.report_scalar('a', 'b', 1.5, 2)\nprint(task.status)")
-        assert ran.out == "running\n"
+        assert ran.out == "in_progress\n"
         (line,) = ran.err.splitlines()
         assert line.startswith("dray: recording task ")
         assert line.endswith(f"To send it later: dray sync {ran.spool}")
@@ -166,7 +167,7 @@ class TestOffline:
 
     def test_offline_mode_asks_no_server(self, laptop: Machine, live: Live) -> None:
         before = live.client.list_tasks(limit=200).items
-        ran = laptop.run("from dray import Task\nTask.set_offline()\n" + INIT)
+        ran = laptop.run("from dray import Task\nTask.set_offline(True)\n" + INIT)
         assert "offline mode is on" in ran.err
         assert live.client.list_tasks(limit=200).items == before
 
@@ -237,10 +238,8 @@ class TestInit:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            ("output_uri='s3://bucket'", "artifacts go to the server's own store"),
-            ("auto_connect_frameworks={'pytorch': '*.pt'}", "not recorded yet"),
-            ("auto_resource_monitoring=False", "samples are taken by another process"),
-            ("deferred_init=True", "nothing to defer"),
+            ("auto_resource_monitoring=dict", "cannot sample in another process"),
+            ("auto_resource_monitoring={'sample_rate': 2}", "sample_rate mean nothing here"),
         ],
     )
     def test_what_is_not_honoured_is_said(
@@ -278,6 +277,5 @@ def test_requirements_said_before_init_are_kept(machine: Machine) -> None:
         "from dray import Task\nTask.add_requirements('extra', '>=1')\n"
         "Task.ignore_requirements('psutil')\nimport psutil\nTask.init('p', 'n')\n"
     )
-    assert ran.spool is not None
-    execution = json.loads((ran.spool / "task.json").read_text())["execution"]
-    assert execution["packages"] == ["extra>=1"]
+    wait_until(lambda: ran.records("execution"))
+    assert ran.records("execution")[0]["values"]["packages"] == ["extra>=1"]

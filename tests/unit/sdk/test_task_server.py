@@ -146,7 +146,7 @@ class TestExecuteRemotely:
 
     def test_a_clone_goes_and_the_run_stays(self, laptop: Machine, live: Live) -> None:
         ran = laptop.run(
-            REMOTE + "other = task.execute_remotely(clone=True)\n"
+            REMOTE + "other = task.execute_remotely('default', clone=True, exit_process=False)\n"
             "print(other.id, other.get_parameter('General/lr'))\n"
         )
         clone_id, value = ran.out.splitlines()[-1].split()
@@ -161,7 +161,7 @@ class TestExecuteRemotely:
             REMOTE + "moved = task.execute_remotely('gpu', exit_process=False)\n"
             "print(moved.get_status(), Task.current_task())\n"
         )
-        assert ran.out.splitlines()[-1] == "pending None", ran.err
+        assert ran.out.splitlines()[-1] == "queued None", ran.err
 
 
 def test_the_shipper_goes_when_the_run_has_moved(laptop: Machine, live: Live) -> None:
