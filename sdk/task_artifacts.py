@@ -278,10 +278,10 @@ class TaskArtifacts(TaskBase):
         self._handle.client().delete_artifact(self.id, name)
         standing = cast("list[dict[str, Any]]", self._data.get("artifacts") or [])
         self._data["artifacts"] = [other for other in standing if other["name"] != name]
-        if artifact is not None and delete_from_storage and artifact.hash and "://" in artifact.url:
-            uri = artifact.url
-            if not uri.startswith(self._handle.client().url):
-                places.place_of(uri).remove(uri)
+        if artifact is None or not artifact.hash or not delete_from_storage:
+            return
+        if not artifact.url.startswith(self._handle.client().url):
+            places.place_of(artifact.url).remove(artifact.url)
 
     def _is_uploaded(self, name: str, sha256: str) -> bool:
         """Whether the server got the artifact within the time."""
