@@ -22,7 +22,15 @@ from dray.runtime.ids import new_id
 from dray.runtime.paths import NodePaths
 
 #: Packages that go along, each with the sub-packages that stay behind.
-_PACKAGES = {"runtime": ("store",), "sdk": ("cli",), "binding": ()}
+_PACKAGES = {
+    "runtime": ("store",),
+    "sdk": ("cli",),
+    "automation": (),
+    "backend_api": (),
+    "binding": (),
+}
+#: Of the package itself: all but the command line.
+_LEFT_OUT = "__main__.py"
 
 #: Unchecked: the folder's name is the hash of the sources, so bytecode cannot be out of date, and
 #: an interpreter that may not write bytecode (PYTHONDONTWRITEBYTECODE) finds it all there.
@@ -76,7 +84,9 @@ def _sources() -> tuple[str, dict[str, bytes]]:
 
 def _read_sources() -> Iterator[tuple[str, bytes]]:
     root = Path(__file__).absolute().parent.parent  # the package dray, also where rooms are links
-    yield "dray/__init__.py", (root / "__init__.py").read_bytes()
+    for path in root.glob("*.py"):
+        if path.name != _LEFT_OUT:
+            yield f"dray/{path.name}", path.read_bytes()
     for package, left_out in _PACKAGES.items():
         folder = (root / package).resolve()
         for path in folder.rglob("*.py"):

@@ -15,7 +15,7 @@ from dray.sdk.cli.main import app
 from dray.sdk.cli.reference import commands, reference
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("runtime", "envbuilder", "sdk", "api", "actors", "selftest")
+ROOMS = ("runtime", "envbuilder", "sdk", "api", "actors", "selftest", "automation")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SOURCES = sorted(
     path

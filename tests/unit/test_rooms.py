@@ -13,12 +13,28 @@ import pytest
 import dray
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("runtime", "envbuilder", "sdk", "api", "actors", "selftest", "examples", "src/dray")
+FOLDERS = (
+    "runtime",
+    "envbuilder",
+    "sdk",
+    "api",
+    "actors",
+    "selftest",
+    "automation",
+    "examples",
+    "src/dray",
+)
 
 #: Everything of ``runtime`` but the store, which the gateway alone opens.
 RUNTIME = ("dray.runtime", "-dray.runtime.store")
 #: What users see.
 FACADE = tuple(f"dray.{name}" for name in dray.__all__)
+#: Modules of the names that scripts written for ClearML import.
+NAMES = tuple(
+    f"dray.{path.stem}"
+    for path in (ROOT / "src" / "dray").iterdir()
+    if not path.name.startswith("_") and not path.is_symlink()
+)
 #: Anybody's: the package itself, where it lies and its version.
 PACKAGE = ("dray", "dray.__version__")
 
@@ -30,7 +46,7 @@ class Rule:
     Attributes:
         path: a file or folder; the longest rule that fits a file decides.
         dray: modules of ours, with what is below them; a leading ``-`` takes one out again.
-        outside: packages of others; the standard library is everybody's.
+        outside: packages of others, ``*`` for any; the standard library is everybody's.
         lazily: packages of others, and modules of ours, inside functions only.
     """
 
@@ -51,7 +67,10 @@ RULES = (
     Rule(
         "sdk",
         (*RUNTIME, "dray.sdk", "-dray.sdk.cli"),
-        lazily=("cloudpickle", "psutil", "numpy", "pandas", "matplotlib", "PIL"),
+        lazily=(
+            *("cloudpickle", "psutil", "numpy", "pandas", "matplotlib", "PIL", "omegaconf"),
+            *("hydra", "torch", "typing_extensions"),
+        ),
     ),
     # For event loops, so never in a training process.
     Rule("sdk/async_transport.py", (*RUNTIME, "dray.sdk", "-dray.sdk.cli"), ("httpx2",)),
@@ -106,9 +125,13 @@ RULES = (
     Rule("selftest", (*RUNTIME, "dray.sdk", "-dray.sdk.cli", "dray.selftest"), ("psutil",)),
     # It runs in a task, where there is what a user's script has, and nothing of ours around it.
     Rule("selftest/script.py", (), lazily=FACADE),
-    Rule("examples", FACADE, ("numpy", "sklearn", "data")),
+    # As their users have them: anything of others, and of ours what scripts import.
+    Rule("examples", (*FACADE, *NAMES), ("*",)),
+    Rule("automation", (*RUNTIME, "dray.sdk", "-dray.sdk.cli", "dray.automation")),
+    # Names that scripts know, and nothing behind them.
+    Rule("src/dray", (*RUNTIME, "dray.sdk", "-dray.sdk.cli")),
     Rule("src/dray/__init__.py", (), lazily=(*RUNTIME, "dray.sdk", "-dray.sdk.cli")),
-    Rule("src/dray/__main__.py", ("dray.sdk.cli.main",)),
+    Rule("src/dray/__main__.py", ("dray.sdk.cli.main", "dray.sdk.bootstrap")),
 )
 
 
@@ -126,9 +149,14 @@ def source_files() -> list[str]:
         path.relative_to(ROOT).as_posix()
         for folder in FOLDERS
         for path in (ROOT / folder).rglob("*.py")
-        if folder != "src/dray" or path.parent == ROOT / folder
+        if folder != "src/dray" or not _is_of_a_room(path.relative_to(ROOT / folder))
     }
     return sorted(found)
+
+
+def _is_of_a_room(path: Path) -> bool:
+    """Whether a file below ``src/dray`` is reached through the link to a room."""
+    return (ROOT / "src" / "dray" / path.parts[0]).is_symlink()
 
 
 def rule_for(file: str) -> Rule:
@@ -164,6 +192,8 @@ def covers(names: tuple[str, ...], module: str) -> bool:
 def is_allowed(rule: Rule, found: Import) -> bool:
     top = found.module.split(".")[0]
     if top in sys.stdlib_module_names:
+        return True
+    if "*" in rule.outside and top != "dray":
         return True
     if found.module in PACKAGE or covers((*rule.dray, *rule.outside), found.module):
         return True

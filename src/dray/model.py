@@ -1,0 +1,7 @@
+"""``from dray.model import OutputModel``: models by the name scripts know."""
+
+from __future__ import annotations
+
+from dray.sdk.model import BaseModel, Framework, InputModel, Model, OutputModel
+
+__all__ = ["BaseModel", "Framework", "InputModel", "Model", "OutputModel"]
