@@ -161,7 +161,9 @@ def _packages(found: imports.Found, wishes: Wishes, captured: Captured) -> list[
         detected = (
             capture_packages.frozen(captured.root)
             if wishes.freeze
-            else capture_packages.requirements(found.outside, captured.root)
+            else capture_packages.requirements(
+                {*found.outside, *capture_packages.needed_by_storage(found.files)}, captured.root
+            )
         )
     except Exception as exc:  # damaged metadata of any package ends here
         captured.warnings.append(f"packages not captured: {type(exc).__name__}: {exc}")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from dray.runtime.errors import InvalidInput
-from dray.sdk import checkout
+from dray.sdk import checkout, places
 
 #: Never listed: agents bring their own dray, and these come with every environment.
 NEVER_LISTED = frozenset({"dray", "pip", "setuptools", "wheel"})
+_SCHEME = re.compile(r"[\"']([a-z0-9]+)://")
 
 
 def requirements(modules: Iterable[str], root: Path | None = None) -> list[str]:
@@ -38,6 +39,24 @@ def requirements(modules: Iterable[str], root: Path | None = None) -> list[str]:
         names.update(owner for module in left for owner in _owners(module, owners))
     lines = {normal(name): _line(name, root) for name in names}
     return [line for name, line in sorted(lines.items()) if line and name not in NEVER_LISTED]
+
+
+def needed_by_storage(files: Iterable[Path]) -> set[str]:
+    """Modules that a script needs and does not import: those behind the addresses in its text.
+
+    ``StorageManager`` reads ``s3://…`` through fsspec and its package for that scheme.
+    """
+    needed: set[str] = set()
+    for file in files:
+        try:
+            text = file.read_text("utf-8", "replace")
+        except OSError:
+            continue  # told where the code itself is captured
+        if "StorageManager" in text:
+            needed.add("fsspec")
+        for scheme in set(_SCHEME.findall(text)):
+            needed.update(places.PACKAGES.get(scheme, ()))
+    return needed
 
 
 def _distributions_by_module() -> Mapping[str, list[str]]:

@@ -334,6 +334,18 @@ class TestPackages:
         monkeypatch.syspath_prepend(str(tmp_path / "site"))
         assert self.packages(repository, "import torchlike\n") == ["torchlike==2.1.0"]
 
+    def test_what_storage_needs_is_listed_though_nobody_imports_it(
+        self, repository: Repository
+    ) -> None:
+        pytest.importorskip("fsspec")
+        line = f"fsspec=={metadata.version('fsspec')}"
+        repository.write(train_py="from dray import StorageManager\n")
+        assert captured(repository).execution["packages"] == [line]
+        repository.write(train_py="from dray import Task\nTask.init(output_uri='memory://b')\n")
+        assert captured(repository).execution["packages"] == [line]
+        repository.write(train_py="print('https://example.org')\n")
+        assert captured(repository).execution["packages"] == []
+
     def test_forced_lines_replace_detected_ones(self, repository: Repository) -> None:
         repository.write(train_py="import psutil\n")
         wishes = Wishes(forced={"PsUtil": "psutil>=6", "extra": "extra==1"})
