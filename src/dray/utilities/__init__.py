@@ -1,0 +1,1 @@
+"""Small things by the names scripts know."""
