@@ -12,6 +12,7 @@ import pytest
 
 from dray.runtime.models import ConfigObject, Parameter
 from dray.sdk import argument_watch, arguments, session
+from dray.sdk.hooks import watch
 from dray.sdk.session import Session
 from tests.unit.sdk.live import TOKEN, Live, serving
 from tests.unit.sdk.repositories import Repository
@@ -56,6 +57,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     monkeypatch.setattr(session, "_current", None)
     monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", arguments._parse_known_args)
     monkeypatch.setattr(argument_watch.State, "is_watching", False)
+    watch.forget("argparse", argument_watch._patch)  # or it would count as done
     begun: list[Session] = []
 
     def make(

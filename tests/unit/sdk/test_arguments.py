@@ -199,7 +199,7 @@ def test_by_hand_every_argument_is_recorded_with_its_help(begin: Begin) -> None:
         "lr": {"value": "0.5", "type": "float", "description": "step, 100% of the time"},
         "none": {"value": "", "type": "int", "description": ""},
         "flag": {"value": "False", "type": "bool", "description": ""},
-        "files": {"value": '["a", "b"]', "type": "list", "description": ""},
+        "files": {"value": '["a", "b"]', "type": "list/str", "description": ""},
         "log": {"value": "log.txt", "type": "str", "description": ""},
     }
 
@@ -227,6 +227,7 @@ def test_arguments_parsed_before_init_count_too(begin: Begin, origin: str) -> No
         (False, []),
         ({"a": False}, ["b"]),
         ({"a": True, "*": False}, ["a"]),
+        ({}, []),
     ],
 )
 def test_some_arguments_can_be_left_out(begin: Begin, wanted: Any, names: list[str]) -> None:
@@ -261,5 +262,43 @@ def test_a_parser_can_be_connected_by_hand(begin: Begin, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.argv", ["train.py", "--x", "3"])
     parser = argparse.ArgumentParser()
     parser.add_argument("--x", type=int)
-    arguments.bind(parser)
+    arguments.bind(parser, attempt)
     assert args_of(attempt)["x"]["value"] == "3"
+
+
+def test_a_parser_that_has_parsed_is_connected_with_what_it_found(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train.py", "--unknown"])
+    argument_watch.watch()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--x", type=int)
+    parser.parse_args(["--x", "3"])
+    attempt = begin("local")
+    arguments.bind(parser, attempt)
+    assert args_of(attempt)["x"]["value"] == "3"
+
+
+def test_a_connected_parser_can_ignore_what_is_stored(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    attempt = begin(parameters=stored(x="5"))
+    argument_watch.watch()
+    argument_watch.connect(True)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--x", type=int, default=1)
+    assert parser.parse_args([]).x == 5
+    arguments.bind(parser, attempt, ignore=True)
+    assert parser.parse_args([]).x == 1
+
+
+def test_an_argument_new_to_the_task_is_not_bound_to_its_first_value(begin: Begin) -> None:
+    attempt = begin(parameters=stored(x="5"))
+    argument_watch.watch()
+    argument_watch.connect(True)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--y", type=int)
+    parser.parse_args(["--y", "1"])
+    assert parser.parse_args(["--y", "2"]).y == 2
+    assert args_of(attempt)["y"]["value"] == "2"
