@@ -77,7 +77,7 @@ class Task(Whole, metaclass=Kind):
         cls,
         project_name: str | None = None,
         task_name: str | None = None,
-        task_type: str = "training",
+        task_type: str | None = "training",
         tags: str | Iterable[str] | None = None,
         reuse_last_task_id: bool | str = True,
         continue_last_task: bool | str | int = False,
@@ -98,7 +98,7 @@ class Task(Whole, metaclass=Kind):
         Args:
             project_name: full name, nested by ``/``; the repository's name unless said.
             task_name: the script's name unless said.
-            task_type: what it is for, see ``Task.TaskTypes``.
+            task_type: what it is for, see ``Task.TaskTypes``; None is ``training``.
             tags: to find it by.
             reuse_last_task_id: overwrite the last task of the same project, name and type if
                 this machine began it within 72 hours (``DRAY_REUSE_WINDOW_H``), it was never in
@@ -143,7 +143,7 @@ class Task(Whole, metaclass=Kind):
             auto_connect_streams=auto_connect_streams,
             deferred_init=deferred_init,
         )
-        attempt = task_start.start(project_name, task_name, str(task_type), options)
+        attempt = task_start.start(project_name, task_name, str(task_type or "training"), options)
         attempt.keeps_models = bool(output_uri)
         return cls(RunningHandle(attempt))
 
