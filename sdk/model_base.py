@@ -129,6 +129,11 @@ class BaseModel(ModelReports):
         return ARCHIVED in self.system_tags
 
     @property
+    def is_package(self) -> bool:
+        """Whether its weights are a zip of several files."""
+        return PACKAGE in self.system_tags
+
+    @property
     def archived_tag(self) -> str:
         """The system tag of archived models."""
         return ARCHIVED
@@ -201,7 +206,7 @@ class BaseModel(ModelReports):
         """
         from pathlib import Path
 
-        if not self._is_package():
+        if not self.is_package:
             raise InvalidInput(
                 f"model {self.id[:8]} ({self.name}) is one file, not a package; use get_weights",
                 field="model",
@@ -328,9 +333,6 @@ class BaseModel(ModelReports):
 
     def _client(self) -> Client:
         return client_of(self._attempt)
-
-    def _is_package(self) -> bool:
-        return PACKAGE in self.system_tags
 
 
 def client_of(attempt: Session | None) -> Client:

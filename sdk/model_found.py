@@ -53,7 +53,7 @@ class Model(BaseModel):
         Raises:
             InvalidInput: they cannot be had and ``raise_on_error`` was given.
         """
-        extract = self._is_package() if extract_archive is None else extract_archive
+        extract = self.is_package if extract_archive is None else extract_archive
         return self.get_weights(raise_on_error, force_download, extract)
 
     @classmethod

@@ -402,7 +402,7 @@ class OutputModel(BaseModel):
         self._tell()
         return super()._logger()
 
-    def _tell(self) -> None:
+    def _tell(self, called: str = "") -> None:
         """Have the model kept, where nothing was told of it so far."""
         if model_records.document(self._model_id) is not None:
             return
@@ -417,7 +417,7 @@ class OutputModel(BaseModel):
             given.setdefault("comment", f"Created by task id: {self._run.task_id}")
             given["project"] = task.get("project")
             model_records.make(self._run, self._model_id, **given)
-        self._link(self._called or NAMELESS)
+        self._link(self._called or called or NAMELESS)
 
     def _adopted(self) -> str:
         """The base model, read from the server; from now on it is told of by records."""
@@ -440,7 +440,7 @@ class OutputModel(BaseModel):
         is_package: bool,
         async_enable: bool,
     ) -> str:
-        self._tell()
+        self._tell(called)
         known = model_records.document(self._model_id) or {}
         changes = dict(weights)
         if not known.get("framework"):

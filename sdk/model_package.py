@@ -40,7 +40,7 @@ def pack(files: Iterable[Path], root: Path | None = None) -> Path:
     Raises:
         InvalidInput: a file that is not there.
     """
-    paths = [Path(os.path.abspath(file)) for file in files]
+    paths = [Path(path) for path in dict.fromkeys(os.path.abspath(file) for file in files)]
     base = Path(os.path.abspath(root)) if root is not None else _common_folder(paths)
     handle, name = tempfile.mkstemp(prefix="dray-model-", suffix=".zip")
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dray import Model, OutputModel, Task
 
-task = Task.init(project_name="examples/zoo", task_name="publish and query")
+task = Task.init(project_name="examples", task_name="publish and query")
 
 best = None
 for depth, accuracy in ((18, 0.81), (34, 0.87), (50, 0.85)):
@@ -19,10 +19,10 @@ for depth, accuracy in ((18, 0.81), (34, 0.87), (50, 0.85)):
 best.tags = [*best.tags, "best"]
 best.publish()
 
-mine = {"run": task.id}
-print("models:", len(Model.query_models(project_name="examples/zoo", metadata=mine)))
+project, mine = task.get_project_name(), {"run": task.id}
+print("models:", len(Model.query_models(project_name=project, metadata=mine)))
 found = Model.query_models(
-    project_name="examples/zoo",
+    project_name=project,
     tags=["__$all", "best", "candidate"],
     only_published=True,
     metadata=mine,
