@@ -46,10 +46,10 @@ _HOMES = {
     "task_moves": "clone create dequeue enqueue",
     "task_labels": "add_tags comment get_tags set_comment set_name set_progress set_tags",
     "task_outputs": "artifacts get_logger get_output_log_web_page logger output_uri "
-    "register_artifact upload_artifact",
+    "register_artifact upload_artifact flush",
     "task_iterations": "get_initial_iteration get_last_iteration set_initial_iteration",
     "task_policy": "get_policy set_policy",
-    "task_life": "flush get_status mark_completed mark_failed mark_stopped status",
+    "task_life": "get_status mark_completed mark_failed mark_stopped status",
     "task_abort": "register_abort_callback",
     "task_run": "close create_function_task execute_remotely launch_multi_node",
     "task_before": "add_requirements force_requirements_env_freeze running_locally "
