@@ -67,15 +67,37 @@ CATALOGUE = (
         "report-scalar",
         "scalars",
         "µs",
-        "one `report_scalar`, against encoding and writing the same JSON line by hand",
-        _at_most(2),
+        "one `report_scalar` of a million in a tight loop, against encoding and writing the same "
+        "JSON line by hand",
+        _at_most(1.5),
+    ),
+    Spec(
+        "report-scalar-in-training",
+        "scalars",
+        "µs",
+        "the same between the steps of a training loop of NumPy and scikit-learn",
+        _at_most(1.5),
+    ),
+    Spec(
+        "report-scalar-p99",
+        "scalars",
+        "µs",
+        "of the million calls 99 % take less, against the same by hand",
+        Bar("value", "<=", 500),
     ),
     Spec(
         "report-scalar-worst",
         "scalars",
         "ms",
-        "the slowest of 20,000 calls in the best of the rounds, against the same by hand",
+        "the slowest of 100,000 calls in the best of the rounds, against the same by hand",
         Bar("value", "<=", 5),
+    ),
+    Spec(
+        "report-scalar-tensorboardx",
+        "scalars",
+        "µs",
+        "one `add_scalar` of tensorboardX's SummaryWriter, against the same line by hand, to "
+        "compare with",
     ),
     Spec(
         "claim-cost-depth",
@@ -135,6 +157,22 @@ CATALOGUE = (
         "1/s",
         "scalars from a spool through shipper, gateway and store until a query finds them, "
         "against decoding and inserting them by hand in one process",
+        Bar("value", ">=", 100_000),
+    ),
+    Spec(
+        "points-flood",
+        "points",
+        "ms",
+        "an answer of the gateway to `/healthz` while such a backlog of scalars comes in, against "
+        "the same at rest",
+        Bar("value", "<=", 100),
+    ),
+    Spec(
+        "points-flood-claim",
+        "points",
+        "ms",
+        "a task over creation, enqueueing and start by hand meanwhile, against the same at rest",
+        Bar("value", "<=", 250),
     ),
     Spec(
         "idle-memory",

@@ -8,8 +8,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import psutil
 
 from benchmarks.children import lay_out
 from benchmarks.cluster import free_port
-from benchmarks.measure import Reading, in_turns, in_words, ratio
+from benchmarks.measure import Reading, Sample, in_turns, in_words, quantile, ratio
 from benchmarks.stand import Stand
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.errors import ServerUnreachable
@@ -32,6 +33,8 @@ from dray.sdk.shipping import Shipper
 N_POINTS = 200_000
 N_SERIES = 8
 N_ROUNDS = 3
+#: Answers waited for while nothing comes in.
+N_QUESTIONS = 50
 _START_TIMEOUT_S = 20.0
 
 
@@ -50,7 +53,9 @@ def measure(stand: Stand) -> list[Reading]:
             n_warm_ups=0,
         )
         server_s = (_cpu_s(server) - before_s) / N_ROUNDS
+        flood = _flood(stand.folder, lines, client)
     return [
+        *flood,
         Reading(
             "points-per-second",
             ours,
@@ -61,8 +66,45 @@ def measure(stand: Stand) -> list[Reading]:
                 f"{server_s:.2g} s of CPU for them, so one core of it takes in "
                 f"{in_words(N_POINTS / server_s)} a second"
             ),
+        ),
+    ]
+
+
+def _flood(folder: Path, lines: Path, client: Client) -> list[Reading]:
+    """What others feel while a backlog comes in: questions, and tasks that are started."""
+    at_rest = _ask(client, lambda n: n < N_QUESTIONS)
+    shipping = threading.Thread(target=lambda: asyncio.run(_ship(folder, lines, client)))
+    shipping.start()
+    during = _ask(client, lambda _: shipping.is_alive())
+    shipping.join()
+    return [
+        Reading(
+            name,
+            Sample(tuple(felt)).times(1000),
+            f"at rest {in_words(Sample(tuple(calm)).median * 1000)} ms",
+            ratio(Sample(tuple(felt)), Sample(tuple(calm))),
+            note=f"of {len(felt)}, 95 % under {in_words(quantile(felt, 0.95) * 1000)} ms, the "
+            f"slowest {in_words(max(felt) * 1000)} ms",
+        )
+        for name, felt, calm in zip(
+            ("points-flood", "points-flood-claim"), during, at_rest, strict=True
         )
     ]
+
+
+def _ask(client: Client, goes_on: Callable[[int], bool]) -> tuple[list[float], list[float]]:
+    """Seconds of each answer of ``/healthz``, and of each task that was made and started."""
+    answers, starts = list[float](), list[float]()
+    while goes_on(len(answers)):
+        began = time.perf_counter()
+        client.healthz()
+        answers.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        task = client.create_task("bench", "beside")
+        client.start(task.id, agent="local:bench", node="bench", claim_id=new_id())
+        starts.append(time.perf_counter() - began)
+        time.sleep(0.02)
+    return answers, starts
 
 
 @contextmanager
