@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench chaos mutants reference up down clean
+.PHONY: help install demo test test-frameworks lint format bench chaos mutants reference up down clean
 
 help:            ## Show what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 install: $(STAMP)  ## Create .venv with Dray and everything needed to work on it
 
@@ -23,6 +23,20 @@ demo: install    ## Run the main job end to end on this machine
 
 test: install    ## Run all tests
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+FRAMEWORKS := .venv-frameworks
+
+$(FRAMEWORKS)/.installed: pyproject.toml $(STAMP)
+	@test -x $(FRAMEWORKS)/bin/python || $(BIN)/python -m venv $(FRAMEWORKS)
+	@$(FRAMEWORKS)/bin/python -m pip install --quiet "pip>=25.1"
+	@# A wheel on this machine (PIP_FIND_LINKS) before an index: that one brings gigabytes of CUDA.
+	@$(FRAMEWORKS)/bin/python -m pip install --quiet --no-index --no-deps "torch>=2.13" 2>/dev/null || true
+	@$(FRAMEWORKS)/bin/python -m pip install --quiet -e . --group frameworks
+	@touch $@
+
+test-frameworks: $(FRAMEWORKS)/.installed  ## Try the hooks against real frameworks (large: .venv-frameworks)
+	@DRAY_TEST_FRAMEWORKS=1 $(FRAMEWORKS)/bin/python -m pytest -n 2 \
+	  -c tests/frameworks/pytest.ini tests/frameworks $(ARGS)
 
 lint: install    ## Check formatting, style and types
 	@$(BIN)/ruff format --check .
@@ -54,4 +68,4 @@ down: install    ## Stop the local cluster; state is kept
 	@$(BIN)/dray down
 
 clean:           ## Remove what was installed and built
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FRAMEWORKS) build dist .pytest_cache .ruff_cache .hypothesis

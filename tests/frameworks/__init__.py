@@ -1,0 +1,1 @@
+"""Tests over real frameworks, in an environment of their own."""
