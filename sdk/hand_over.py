@@ -73,10 +73,11 @@ def leave_draft(run: LocalRun) -> None:
     session.say(f"task {task_id[:8]} is left as a draft, in no queue · {page(run.url, task_id)}")
 
 
-def clone(run: LocalRun, name: str, queue: str | None = None, **changes: Any) -> str:
+def clone(run: LocalRun, name: str = "", queue: str | None = None, **changes: Any) -> str:
     """A draft copy of ``run`` with its present code and parameters; returns its id.
 
     Args:
+        name: ``Clone of …`` unless said.
         queue: to put it in; None leaves it a draft.
         changes: parameters and parent of the copy, as ``Client.edit_task`` takes them.
 
@@ -91,23 +92,13 @@ def clone(run: LocalRun, name: str, queue: str | None = None, **changes: Any) ->
         mine["parameters"] = {**mine["parameters"], **changes.pop("parameters", {})}
         mine["system_tags"] = changes.pop("system_tags", [])
         # Its name and parent first: what is edited after is of a task that is whole otherwise.
-        copy = client.clone_task(run.attempt.task_id, name=name, **changes)
+        title = name or f"Clone of {run.attempt.task['name']}"
+        copy = client.clone_task(run.attempt.task_id, name=title, **changes)
         client.edit_task(copy.id, **mine)
         if queue is not None:
             answer = client.enqueue(copy.id, queue)
             _announce(answer, copy.id, queue, run.url)
     return copy.id
-
-
-def bring_up_to_date(run: LocalRun) -> None:
-    """Have the server know all that ``run`` recorded so far, code included.
-
-    Raises:
-        ServerUnreachable: no server answers.
-    """
-    with _client(run, "be told to the server") as client:
-        run.attempt.record("execution", values=_code(run))
-        _send_all(run, client, News())
 
 
 def tell_end(run: LocalRun) -> None:

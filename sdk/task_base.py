@@ -84,6 +84,15 @@ class TaskBase:
         return self._handle.attempt if isinstance(self._handle, RunningHandle) else None
 
     @property
+    def execution(self) -> dict[str, Any]:
+        """What it runs, as JSON of ``models.Execution``; of the running task with its code."""
+        attempt = self._attempt
+        if attempt is not None:
+            return attempt.execution()
+        found: dict[str, Any] = self._data.get("execution") or {}
+        return found
+
+    @property
     def attempt_here(self) -> Session | None:
         """The run, when this is the task of this process; for the SDK's own parts."""
         return self._attempt

@@ -79,7 +79,7 @@ class TaskCode(TaskBase):
 
     def get_script(self) -> dict[str, Any]:
         """What it runs: ``working_dir``, ``entry_point``, ``branch``, ``repository``."""
-        execution: dict[str, Any] = self._data.get("execution") or {}
+        execution = self.execution
         names = ("working_dir", "entry_point", "branch", "repository")
         return {name: execution.get(name) or "" for name in names}
 
@@ -131,7 +131,7 @@ class TaskCode(TaskBase):
 
         if isinstance(self._handle, ServerHandle):
             self.reload()
-        return exported(self._data)
+        return exported({**self._data, "execution": self.execution})
 
     def update_task(self, task_data: dict[str, Any]) -> bool:
         """Lay ``task_data`` (see :meth:`export_task`) over this draft, dict by dict; True.

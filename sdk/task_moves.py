@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dray.runtime.errors import UsageError, WrongType
-from dray.sdk import session
+from dray.sdk import session, task_start
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.task_base import TaskBase
 
@@ -141,7 +141,13 @@ class TaskMoves(TaskBase):
             "project": project,
         }
         given = {key: value for key, value in changes.items() if value is not None}
-        return cls(task_find.clone(_id_of(source_task, "source_task"), given))
+        source_id = _id_of(source_task, "source_task")
+        run = task_start.current_run()
+        if run is not None and run.attempt.task_id == source_id and not run.attempt.is_remote:
+            from dray.sdk import hand_over
+
+            return cls(task_find.by_id(hand_over.clone(run, given.pop("name", ""), **given)))
+        return cls(task_find.clone(source_id, given))
 
     @classmethod
     def enqueue(

@@ -26,7 +26,7 @@ class TaskRequirements(TaskBase):
 
     def get_requirements(self) -> dict[str, str]:
         """Requirement lines of the task, as one text under ``pip``."""
-        execution: dict[str, Any] = self._data.get("execution") or {}
+        execution = self.execution
         return {"pip": "\n".join(execution.get("packages") or [])}
 
     def set_resources(

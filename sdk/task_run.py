@@ -56,7 +56,7 @@ class TaskRun(TaskBase):
         from dray.sdk import hand_over
 
         if clone:
-            copy = hand_over.clone(run, f"Clone of {self.name}", queue_name)
+            copy = hand_over.clone(run, queue=queue_name)
             if exit_process:
                 raise SystemExit(0)
             return Task.get_task(copy)
