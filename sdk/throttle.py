@@ -10,8 +10,10 @@ BURST_BYTES = 4 << 20
 #: A frame of so many bytes or more is part of a backlog.
 LARGE_BYTES = 256 << 10
 #: After a large frame, the pause is so many times what its request took: a server that is slow
-#: because many send to it gets less from each of them.
+#: because many send to it gets less from each of them. A backlog of records may take half of
+#: the server's time: they are what people wait for, and are taken in by a thread of their own.
 PAUSE_PER_REQUEST = 2.0
+PAUSE_PER_RECORDS = 1.0
 
 
 @dataclass
@@ -46,5 +48,7 @@ class Throttle:
         self._room -= n_bytes - n_free
         pause_s = max(0.0, -self._room / self.bytes_s)
         if n_bytes >= LARGE_BYTES:
-            pause_s = max(pause_s, PAUSE_PER_REQUEST * took_s)
+            part = n_free / n_bytes
+            pauses = PAUSE_PER_REQUEST * (1.0 - part) + PAUSE_PER_RECORDS * part
+            pause_s = max(pause_s, pauses * took_s)
         return now + pause_s
