@@ -13,11 +13,13 @@ from dray.envbuilder.bytecode import compile_bytecode
 from dray.envbuilder.cache import trim
 from dray.envbuilder.childcode import child_code
 from dray.envbuilder.environment import Environment
+from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.key import EnvironmentSpec
 from dray.envbuilder.launch import LaunchPlan, launch_plan
 from dray.envbuilder.log import NoLog
 from dray.envbuilder.source import prepare_source
 from dray.runtime.errors import DrayError
+from dray.runtime.models import Execution
 from dray.sdk.client import Client
 
 log = logging.getLogger("dray.agent")
@@ -40,6 +42,7 @@ async def prepare(
         PreparationFailed: one of them cannot be made; the log has the details.
     """
     execution = order.task.execution
+    _refuse_container(execution)
     spec = EnvironmentSpec.of(execution)
     environment = await ensure_environment(spec, shop.node, spool)
     if not environment.reused:
@@ -52,6 +55,16 @@ async def prepare(
         environment.release()
         raise
     return Prepared(plan, environment)
+
+
+def _refuse_container(execution: Execution) -> None:
+    """Running without the container a task asks for would be running something else."""
+    if execution.container.image:
+        raise environment_failed(
+            f"the task asks for container {execution.container.image!r}, and agents run tasks "
+            "without containers so far; clear it with task.set_base_docker(docker_image='') to run "
+            "it in an environment of its own"
+        )
 
 
 async def _finish_environment(spec: EnvironmentSpec, shop: Workshop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,12 @@ def launch_plan(
     cwd = _working_dir(execution.working_dir, root)
     start = _start(execution.entry_point, cwd, root)
     recorder = ["-m", "dray.sdk.bootstrap"] if execution.bootstrap else []
+    runner = [str(environment.python), *recorder]
+    if execution.binary:  # of whoever wrote the task: it is looked for where it will run
+        runner = shlex.split(execution.binary)
     inherited = agent_variables() if agent_env is None else agent_env
     return LaunchPlan(
-        argv=[str(environment.python), *recorder, *start, *execution.arguments],
+        argv=[*runner, *start, *execution.arguments],
         cwd=cwd,
         env=_variables(inherited, environment, child_code, task_env),
     )

@@ -190,7 +190,7 @@ def _container(execution: Json) -> Json:
 def _hyperparams(task: Mapping[str, Any]) -> Json:
     sections: Json = {}
     for flat, one in _map(task.get("parameters")).items():
-        section, _, name = flat.partition("/")
+        section, name = flat.split("/", 1) if "/" in flat else ("", flat)
         sections.setdefault(section, {})[name] = {
             "section": section,
             "name": name,
@@ -330,7 +330,7 @@ def _parameters_of(document: Mapping[str, Any]) -> tuple[Json, dict[str, str]]:
             if section == _PROPERTIES:
                 properties[name] = text
                 continue
-            parameters[f"{section}/{name}" if name else section] = {
+            parameters[f"{section}/{name}" if section else name] = {
                 "value": text,
                 "type": one.get("type") or "",
                 "description": one.get("description") or "",

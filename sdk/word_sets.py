@@ -55,7 +55,7 @@ class WordSet(type):
         return str(value) in list(cls)
 
     def __len__(cls) -> int:
-        return len(list(cls))
+        return sum(1 for _ in cls)
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, Word) and instance in list(cls)

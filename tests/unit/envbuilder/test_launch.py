@@ -143,6 +143,14 @@ def test_a_child_sees_its_own_environment_and_nothing_of_the_agents(
     }
 
 
+def test_another_program_than_python_runs_the_entry_point(
+    environment: Environment, code: Path
+) -> None:
+    execution = Execution(entry_point="train.py", arguments=["a"], binary="/bin/bash -e")
+    made = launch_plan(execution, environment, code, Path("/childcode"), {}, AGENT_ENV)
+    assert made.argv == ["/bin/bash", "-e", "train.py", "a"]
+
+
 def test_the_tasks_variables_win(environment: Environment, code: Path) -> None:
     made = launch_plan(
         Execution(entry_point="train.py"),

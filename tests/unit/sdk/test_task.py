@@ -71,7 +71,7 @@ class TestUnderAnAgent:
         assert not (ran.spool / "stdout.log").exists()
 
     def test_a_mark_is_recorded(self, machine: Machine) -> None:
-        ran = machine.run_under_agent(INIT + "task.mark_failed('diverged')")
+        ran = machine.run_under_agent(INIT + "task.mark_failed(status_reason='diverged')")
         assert final(ran) == {"marked": "fail", "reason": "diverged"}
 
     def test_argparse_may_be_imported_after_dray(self, machine: Machine) -> None:
