@@ -14,7 +14,7 @@ from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
 from dray.envbuilder.launch import LaunchPlan
-from dray.runtime import causes, codec
+from dray.runtime import causes, codec, monitoring
 from dray.runtime.abort_pipe import run_callbacks
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.cgroups import CLOSE_WITHIN_S, Cgroup, OomWatch
@@ -189,8 +189,9 @@ class ChildRun:
         await anyio.sleep(SAMPLE_EVERY_S)  # a short task is spared even the first look
         sampler = await asyncio.to_thread(Sampler, pid=pid)
         with SpoolWriter(self._spool.records) as writer:
-            while True:
-                await anyio.sleep(SAMPLE_EVERY_S)
+            # Said by Task.init, which the script has come to by now, if ever.
+            while pause_s := monitoring.every_s(self._spool.paths.root, SAMPLE_EVERY_S):
+                await anyio.sleep(pause_s)
                 elapsed_s = round(self._shop.clock.monotonic() - began)
                 sample = await asyncio.to_thread(sampler.sample)
                 for title, values in sample.items():

@@ -29,6 +29,8 @@ def begin(begun: Begun, request: Request, settings: Settings, token: str) -> Beg
         Unauthorized: it does not know the token.
         IllegalTransition: the task that is to be continued cannot be.
     """
+    if request.going_on is not None:
+        companion.settle()  # it may be a run that was just closed here
     draft = from_json(Task, begun.task)
     name = Name(begun.url, draft.project, draft.name, str(draft.type))
     last = LastTasks(settings)

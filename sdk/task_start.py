@@ -235,6 +235,10 @@ def _join(attempt: Session, options: Options) -> None:
         execution["output_uri"] = output_uri  # what is stored, wins
         attempt.record("execution", values={"output_uri": output_uri})
     _connect(attempt, options)
+    monitoring = _monitoring(options.auto_resource_monitoring)
+    if attempt.is_remote and attempt.is_master and monitoring:
+        # As ``runtime/monitoring.py`` has it: for the agent, which samples.
+        session.write_file(os.path.join(attempt.spool, "monitoring.json"), monitoring)
     if not attempt.is_remote:
         _keep_streams(attempt, options.auto_connect_streams)
 
