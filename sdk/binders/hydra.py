@@ -122,7 +122,8 @@ def _with_stored(hydra: Any, overrides: list[str]) -> list[str]:
     if not stored:
         return overrides
     # What is said to Hydra itself stays: it is not stored.
-    own = [text for text in overrides if text.lstrip("+~").startswith("hydra")]
+    bare_keys = [(text, text.lstrip("+~")) for text in overrides]
+    own = [t for t, k in bare_keys if k.startswith("hydra") and not k.startswith("hydra.mode")]
     for key, members in stored.items():
         if key != ALLOW_EDIT:
             text = f"{key}={members['value']}" if members["value"] else key
