@@ -69,7 +69,9 @@ def _read_table(path: Path) -> Any:
 
 
 def _read_image(path: Path) -> Any:
-    return _library("PIL.Image", "pillow").open(path)
+    image = _library("PIL.Image", "pillow").open(path)
+    image.load()  # and the file of an image with one frame is closed
+    return image
 
 
 def _read_pickle(path: Path) -> Any:
