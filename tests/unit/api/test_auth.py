@@ -18,6 +18,12 @@ CREATING = {
     ("post", "/api/v1/blobs/missing"),
     ("put", "/api/v1/blobs/{sha256}"),
     ("patch", "/api/v1/blobs/{sha256}/part"),
+    ("post", "/api/v1/models"),
+    ("patch", "/api/v1/models/{id}"),
+    ("delete", "/api/v1/models/{id}"),
+    ("post", "/api/v1/models/{id}/publish"),
+    ("post", "/api/v1/models/{id}/archive"),
+    ("post", "/api/v1/models/{id}/unarchive"),
 }
 #: Asks for more than an address can hold, and changes nothing.
 SEARCHES = {("post", "/api/v1/tasks/search")}
