@@ -100,7 +100,7 @@ class TestUnderAnAgent:
             + "task.set_packages(['numpy==2'])\n"
             + "task.set_configuration_object('net', 'layers: 3', config_type='yaml')\n"
             + "print(task.get_parameters(), task.get_tags(), task.comment, task.get_progress())\n"
-            + "print(task.get_parameters_as_dict(cast=True), task.get_user_properties())\n"
+            + "print(task.get_parameters_as_dict(cast=True), task.get_user_properties(True))\n"
         )
         said = [{k: v for k, v in r.items() if k != "t"} for r in ran.records()]
         rate = {"value": "0.1", "type": "float", "description": "rate"}
