@@ -138,6 +138,19 @@ class ResultCalls:
         path = f"/tasks/{quoted(task_id)}/media"
         return [from_json(Media, one) for one in self._all(path, query)]
 
+    def report(self, task_id: str, lines: bytes) -> None:
+        """Report about a task from outside its run.
+
+        Args:
+            task_id: whole id.
+            lines: records, one a line, as in a spool; blobs of media are uploaded already.
+
+        Raises:
+            NotEditable: the task is published.
+            InvalidInput: a line that is no scalar, single, text, plot or media record.
+        """
+        self._http.call("POST", f"/tasks/{quoted(task_id)}/reports", lines)
+
     def offsets(self, task_id: str, epoch: int) -> dict[str, int]:
         """Bytes of each stream of an attempt that the server has."""
         return self._http.call("GET", f"/tasks/{quoted(task_id)}/attempts/{epoch}/offsets")

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from dray.runtime.errors import InvalidInput
+from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.logger import Logger
 from dray.sdk.task_artifacts import TaskArtifacts
 from dray.sdk.task_results import TaskResults
+
+if TYPE_CHECKING:
+    from typing import Any
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class TaskOutputs(TaskArtifacts, TaskResults):
     """Results of the run; reading them asks the server."""
 
-    def get_logger(self) -> Logger:
-        """What reports scalars, text and plots of the running task.
+    #: The logger of a task that does not run here.
+    _outside: Logger | None = None
 
-        Raises:
-            InvalidInput: this is not the task of this process.
+    def get_logger(self) -> Logger:
+        """What reports scalars, text, plots and media of the task.
+
+        For the running task each report is appended to a file here. For any other one each call
+        sends what it says, and raises when the server does not answer or will not take it (a
+        published task takes nothing); many points are faster reported by the run itself.
         """
         attempt = self._attempt
-        if attempt is None:
-            raise InvalidInput(
-                f"task {self.id[:8]} does not run in this process, so nothing can be reported to "
-                "it; read it with get_reported_scalars",
-                field="task",
-            )
-        return Logger.of(attempt)
+        if attempt is not None:
+            return Logger.of(attempt)
+        if self._outside is None:
+            from dray.sdk.logger_outside import OutsideRun
+
+            run: Any = OutsideRun(dict(self._data), self._handle.client)
+            self._outside = Logger.of(run)
+        return self._outside
 
     @property
     def logger(self) -> Logger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import TypeAdapter
 from starlette.responses import FileResponse, Response
 
@@ -133,6 +133,20 @@ async def media_content(
         filename=filename.rpartition("/")[2] or found.sha256,
         content_disposition_type="attachment",
     )
+
+
+@router.post(
+    "/reports",
+    status_code=204,
+    openapi_extra={"requestBody": {"required": True, "content": {"application/jsonl": {}}}},
+)
+async def report(request: Request, context: Ctx, task_id: auth.TaskId, by: auth.TaskWriter) -> None:
+    """Report about a task from outside its run: records of scalars, plots, texts and media.
+
+    The body is one record a line, as in a spool. Blobs of media are uploaded first. A published
+    task takes none.
+    """
+    await context.store.outside.add(task_id, await request.body(), by)
 
 
 @router.get("/attempts/{epoch}/offsets")

@@ -29,6 +29,7 @@ from dray.runtime.store.ingest import Ingest
 from dray.runtime.store.migrate import migrate, migrations
 from dray.runtime.store.models import Models
 from dray.runtime.store.outputs import Outputs
+from dray.runtime.store.outside import OutsideReports
 from dray.runtime.store.partial_blobs import PartialBlobs
 from dray.runtime.store.projects import Projects
 from dray.runtime.store.queues import Queues
@@ -80,6 +81,7 @@ class Store:
         self.blobs = Blobs(home.blobs, reserve)
         self.partial_blobs = PartialBlobs(home.blobs, self.blobs, reserve, clock)
         self.idempotency = Idempotency(state, clock)
+        self.outside = OutsideReports(state, results, locks)
         self.ingest = Ingest(state, results, self.console, clock, locks, reserve)
 
     @classmethod

@@ -25,6 +25,7 @@ from tests.unit.api.conftest import BY, Api
 BLOB = b"weights"
 SHA256 = hashlib.sha256(BLOB).hexdigest()
 FRAME = records.encode_frame(Frame(executing=True))
+REPORT = records.encode_record("single", 1.0, name="best", v=1.0)
 
 #: Routes that a task's token may use on its own task while its attempt is open.
 OF_ITS_TASK: dict[tuple[str, str], Any] = {
@@ -39,6 +40,7 @@ OF_ITS_TASK: dict[tuple[str, str], Any] = {
     ("POST", "/tasks/{id}/hand-over"): {"epoch": 1, "queue": "gpu"},
     ("PUT", "/tasks/{id}/artifacts/{name}"): {"type": "string"},
     ("DELETE", "/tasks/{id}/artifacts/{name}"): None,
+    ("POST", "/tasks/{id}/reports"): REPORT,
     ("POST", "/tasks/{id}/attempts/{epoch}/frames"): FRAME,
     ("POST", "/tasks/{id}/attempts/{epoch}/renew"): {},
 }
