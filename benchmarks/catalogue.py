@@ -64,6 +64,27 @@ CATALOGUE = (
         _at_most(2),
     ),
     Spec(
+        "task-init-local",
+        "inits",
+        "ms",
+        "`Task.init` of a script started by hand without a server, beside a bare start",
+        Bar("value", "<=", 150),
+    ),
+    Spec(
+        "task-init-with-server",
+        "inits",
+        "ms",
+        "the same with a server on this machine",
+        Bar("value", "<=", 300),
+    ),
+    Spec(
+        "task-close",
+        "inits",
+        "ms",
+        "`task.close()` of both, which leaves the rest to the process beside the script",
+        Bar("value", "<=", 50),
+    ),
+    Spec(
         "report-scalar",
         "scalars",
         "µs",
@@ -98,6 +119,21 @@ CATALOGUE = (
         "µs",
         "one `add_scalar` of tensorboardX's SummaryWriter, against the same line by hand, to "
         "compare with",
+    ),
+    Spec(
+        "hooks-step-time",
+        "hooks",
+        "µs",
+        "a training step of a perceptron on MNIST's shapes with all hooks installed and nothing "
+        "saved, against the same without",
+        _at_most(1.01),
+    ),
+    Spec(
+        "hooks-tensorboard",
+        "hooks",
+        "µs",
+        "one `add_scalar` of tensorboardX's SummaryWriter that is recorded too, against the same "
+        "without hooks",
     ),
     Spec(
         "claim-cost-depth",

@@ -18,7 +18,7 @@ from dray.sdk.local_run import Begun, Request
 from dray.sdk.reuse import LastTasks, Name, take_up
 
 #: Silence after which the script goes on without the server's word; its companion asks again.
-PATIENCE_S = 3.0
+PATIENCE_S = 5.0
 
 
 def begin(begun: Begun, request: Request, settings: Settings, token: str) -> Begun:

@@ -92,7 +92,7 @@ class Task(Whole, metaclass=Kind):
 
         Under an agent, and in processes this one starts, it joins the task that runs and names,
         type, tags and reuse do not matter. Without a server the run is recorded all the same, to
-        be sent later; one that is silent for 3 seconds counts as none. A second call returns the
+        be sent later; one that is silent for 5 seconds counts as none. A second call returns the
         same task. Code and packages are captured in a process beside this one.
 
         Args:

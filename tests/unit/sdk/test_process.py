@@ -30,7 +30,7 @@ def silent() -> Iterator[str]:
 
 
 class TestSilentServer:
-    def test_the_run_begins_after_three_seconds_and_ends_at_once(self, machine: Machine) -> None:
+    def test_the_run_begins_after_five_seconds_and_ends_at_once(self, machine: Machine) -> None:
         timed = (
             "import time; began = time.monotonic()\n" + INIT + "init = time.monotonic()\n"
             "task.get_logger().report_scalar('a', 'b', 1.0, 1)\ntask.close()\n"
@@ -39,7 +39,7 @@ class TestSilentServer:
         with silent() as url:
             ran = machine.run(timed, DRAY_URL=url, DRAY_TOKEN="t")
         init, rest = map(float, ran.out.split())
-        assert 2.9 < init < 9.0, ran.err  # 3, and what a busy machine adds
+        assert 4.9 < init < 15.0, ran.err  # 5, and what a busy machine adds
         assert rest < 1.0
         assert "sent as soon as the server answers" in ran.err
         assert ran.records("scalar")
@@ -48,7 +48,7 @@ class TestSilentServer:
         began = time.monotonic()
         with silent() as url:
             ran = machine.run(INIT, DRAY_URL=url, DRAY_TOKEN="t", DRAY_DEFERRED_TASK_INIT="1")
-        assert (ran.code, time.monotonic() - began < 2.9) == (0, True), ran.err
+        assert (ran.code, time.monotonic() - began < 4.9) == (0, True), ran.err
 
 
 class TestClose:
