@@ -25,13 +25,14 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.pyc")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """A wheel built by the build backend itself, from a copy, without a network."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "packaging_hooks.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     for name in ("src", *ROOMS):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=IGNORED)
     built = subprocess.run(
         [
             sys.executable,
+            "-I",  # installers do not have the source folder on the path either
             "-c",
             "from setuptools import build_meta; print(build_meta.build_wheel('dist'))",
         ],
