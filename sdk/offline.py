@@ -22,10 +22,11 @@ from dray.runtime import config
 from dray.runtime.errors import IllegalTransition, InvalidInput
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.states import State
+from dray.sdk import session
 from dray.sdk.client import Client
-from dray.sdk.local_run import OVER_FILE
+from dray.sdk.local_run import OVER_FILE, page
 from dray.sdk.session import write_file
-from dray.sdk.sync import read_json, sync
+from dray.sdk.sync import SyncReport, read_json, sync
 
 #: Kinds of records that have an iteration, in the member ``i``.
 _COUNTED = ("scalar", "plot", "media")
@@ -48,12 +49,19 @@ def send(source: str | os.PathLike[str], previous_task_id: str = "", offset: int
     """
     with Client.from_settings(config.load().settings) as client, opened(Path(source)) as folder:
         if not previous_task_id and not offset:
-            return sync(folder, client).task_id
+            return _told(sync(folder, client), client)
         with tempfile.TemporaryDirectory(prefix="dray-session-") as beside:
             copy = Path(beside) / "spool"
             shutil.copytree(folder, copy)
             _rewrite(SpoolPaths(copy), client, previous_task_id, offset)
-            return sync(copy, client).task_id
+            return _told(sync(copy, client), client)
+
+
+def _told(report: SyncReport, client: Client) -> str:
+    if report.note:
+        session.say(f"warning: {report.note}")
+    session.say(f"sent task {report.task_id[:8]} · {page(client.url, report.task_id)}")
+    return report.task_id
 
 
 @contextlib.contextmanager

@@ -129,6 +129,8 @@ class TaskBase:
 
 def _by_id(task_id: str) -> Any:
     """The task of that id, in a process it was sent to."""
+    from dray.sdk import task_start
     from dray.sdk.task import Task
 
+    task_start.current()  # a process that gets its own task belongs to the run
     return Task.get_task(task_id)
