@@ -142,7 +142,8 @@ def keep_weights(
     name = os.path.basename(filename.rstrip("/"))
     task = {**attempt.task, "execution": {"output_uri": base}}
     uri = destinations.address(task, "models", called, name)
-    return {"sha256": sha256, "n_bytes": n_bytes, "filename": name, "uri": uri}
+    place = file_address(uri) if uri else ""
+    return {"sha256": sha256, "n_bytes": n_bytes, "filename": name, "uri": place}
 
 
 def destination(attempt: Session) -> str | None:

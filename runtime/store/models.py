@@ -13,7 +13,7 @@ from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, NotFound
 from dray.runtime.ids import check_prefix, new_id, only_match
 from dray.runtime.models import ModelRef
-from dray.runtime.registry import ARCHIVED, INPUT, Model, ModelEvent
+from dray.runtime.registry import ARCHIVED, INPUT, OUTPUT, Model, ModelEvent
 from dray.runtime.states import State
 from dray.runtime.store import database, model_edit, model_query, model_rows, rows, task_models
 from dray.runtime.store.contract import By, Page
@@ -279,6 +279,14 @@ async def publish(connection: Session, model: Model, by: By, now: float) -> None
     """Make a model read-only, in the caller's transaction."""
     await model_rows.put(connection, replace(model, published=True, updated_at=now), now)
     await note(connection, now, "publish", model.id, by)
+
+
+async def publish_last(connection: Session, task_id: str, by: By, now: float) -> None:
+    """Publish the last model a task made, in the transaction that publishes the task."""
+    outputs = (await task_models.refs(connection, [task_id])).get(task_id, {}).get(OUTPUT)
+    model = await model_rows.load_one(connection, outputs[-1].id) if outputs else None
+    if model is not None and not model.published:
+        await publish(connection, model, by, now)
 
 
 async def _get(connection: Session, model_id: str) -> Model:

@@ -147,6 +147,7 @@ async def _published(
     after = machine.step(completed, machine.Publish())
     await _write_head(connection, completed, after)
     await connection.execute(_TOUCHED, (now, after.task_id))
+    await models.publish_last(connection, before.task_id, by, now)
     await audit.record(connection, now, "publish", completed, after, by)
     return await _told(connection, before, after)
 
@@ -262,6 +263,8 @@ async def _change_state(
         await connection.execute(_OUT_OF_QUEUE, (now, task_id))
     elif is_terminal(before.state):
         await connection.execute(_TOUCHED, (now, task_id))
+        if after.state is State.PUBLISHED:
+            await models.publish_last(connection, task_id, by, now)
     else:
         await connection.execute(_ENDED, (now, now, task_id))
 

@@ -223,6 +223,16 @@ class TestTasks:
         assert await names(world) == []
 
 
+    async def test_the_last_model_is_published_with_its_task(self, world: World) -> None:
+        task_id = await world.ended(causes.exited(0))
+        first, last = [await make(world, task_id=task_id, name=name) for name in "ab"]
+        for model in (first, last):
+            await world.store.models.link(task_id, OUTPUT, model.name, model.id, BY)
+        await world.store.tasks.apply(task_id, Publish(), BY)
+        assert not (await world.store.models.get(first.id)).published
+        assert (await world.store.models.get(last.id)).published
+
+
 class TestDeleting:
     async def test_it_leaves_its_story(self, world: World) -> None:
         model = await make(world)
@@ -249,7 +259,8 @@ class TestDeleting:
     async def test_what_a_published_task_made_stays(self, world: World) -> None:
         task_id = await world.ended(causes.exited(0))
         model = await make(world, task_id=task_id)
-        await world.store.models.link(task_id, OUTPUT, "a", model.id, BY)
+        for other in (model, await make(world)):
+            await world.store.models.link(task_id, OUTPUT, other.id[:4], other.id, BY)
         await world.store.tasks.apply(task_id, Publish(), BY)
         with pytest.raises(Conflict, match="published task"):
             await world.store.models.delete(model.id, BY)

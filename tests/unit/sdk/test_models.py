@@ -85,7 +85,7 @@ class TestOutputModels:
         model = OutputModel()
         url = model.update_weights("net.pt")
         assert not Path("net.pt").exists()
-        assert url == f"{Path('store').absolute()}/{run.task['project']}/" + (
+        assert url == f"file://{Path('store').absolute()}/{run.task['project']}/" + (
             f"{run.task['name']}.{run.task_id}/models/net/net.pt"
         )
         assert records(run)[-1]["uri"] == url
