@@ -3,6 +3,7 @@
 
 import { $, element, row, stateOf, when } from "./dom.js";
 import { fillAttempts, fillDrained, fillLife } from "./life.js";
+import { fillPlots, fillSamples } from "./plots.js";
 import { ConsoleView } from "./terminal.js";
 
 const TAIL_BYTES = 1 << 20; // of the console that is drawn at first; the file has it all
@@ -68,6 +69,13 @@ async function showTask(id) {
     const [task, why, attempts] = await Promise.all(["", "/why", "/attempts"].map(read));
     fillTask(task, why.reason, attempts.items);
   };
+  const refreshPictures = async () => {
+    const [plots, samples] = await Promise.all(["/plots?max_iterations=1", "/media?limit=100"].map(read));
+    fillPlots($("#plots"), plots.items);
+    fillSamples($("#samples"), samples.items, (path) => guarded(async () =>
+      (await api(`/tasks/${id}${path}`, { signal: mine })).arrayBuffer()));
+  };
+  $("#redraw").onclick = () => guarded(refreshPictures);
   $("#abort").onclick = () => guarded(async () => {
     if (!confirm("Abort this task and those that follow it?")) return;
     await api(`/tasks/${id}/abort`, { method: "POST", signal: mine });
@@ -83,7 +91,7 @@ async function showTask(id) {
     }, 2000);
   };
   const shown = new ConsoleView($("#console"));
-  await refresh();
+  await Promise.all([refresh(), refreshPictures()]);
   $("#task").hidden = false;
   const query = `tail_bytes=${TAIL_BYTES}&limit_bytes=${TAIL_BYTES}`;
   const tail = await read(`/console?${query}`);
@@ -103,7 +111,7 @@ async function showTask(id) {
         if (event.name !== "closed") continue;
         $("#live").textContent = JSON.parse(event.data).state;
         clearInterval(ticking);
-        return refresh();
+        return Promise.all([refresh(), refreshPictures()]);
       }
     } catch (error) {
       if (error.name === "AbortError" || error.status) throw error;
@@ -135,7 +143,7 @@ async function* events(body) {
 
 async function guarded(work) {
   try {
-    await work();
+    return await work();
   } catch (error) {
     if (error.name === "AbortError") return;
     $("#message").textContent = error.message;
