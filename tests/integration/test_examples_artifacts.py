@@ -81,7 +81,8 @@ def test_pickles_need_consent(run: Recorded) -> None:
 def test_outputs_go_to_a_folder(run: Recorded) -> None:
     kept = run.task.artifacts
     assert kept["weights"].url.startswith("file:///")
-    assert f"examples/artifacts/{run.task.name}.{run.task.id}/artifacts" in kept["weights"].url
+    own = f"{run.task.get_project_name()}/{run.task.name}.{run.task.id}/artifacts"
+    assert own in kept["weights"].url
     assert Path(kept["weights"].url.removeprefix("file://")).is_file()
     assert kept["weights"].get() == {"w": [0.1, 0.2]}
     assert kept["report"].url.startswith(run.cluster.client.url)
