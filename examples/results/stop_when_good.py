@@ -4,16 +4,15 @@ from dray import Task
 
 task = Task.init(project_name="examples/results", task_name="stop when good")
 logger = task.get_logger()
-for round_number in range(5):
-    for step in range(10):
-        iteration = round_number * 10 + step
+best, rounds = 0.0, 0
+while best < 0.95 and rounds < 5:
+    for iteration in range(rounds * 10, rounds * 10 + 10):
         logger.report_scalar("accuracy", "validation", 1 - 1 / (iteration + 1), iteration)
     best = task.get_last_scalar_metrics()["accuracy"]["validation"]["max"]
-    print(f"round {round_number}: best {best:.3f}")
-    if best >= 0.95:
-        break
+    rounds += 1
+    print(f"after {rounds} rounds: best {best:.3f}")
 
 logger.report_single_value("best accuracy", best)
-logger.report_single_value("rounds", round_number + 1)
+logger.report_single_value("rounds", rounds)
 values = task.get_reported_single_values()
 print("took", int(values["rounds"]), "rounds to", round(values["best accuracy"], 3))

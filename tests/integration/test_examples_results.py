@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -45,8 +46,8 @@ def test_plots_and_samples_are_read_back_latest_first(run: Recorded) -> None:
     assert [sample["iter"] for sample in samples] == [3, 2]
     for sample in samples:
         copy = StorageManager.get_local_copy(sample["url"])
-        with open(copy, "rb") as file:
-            assert file.read(4) == b"\x89PNG"
+        assert copy is not None
+        assert Path(copy).read_bytes().startswith(b"\x89PNG")
 
 
 @example("results/compare_runs.py")
