@@ -71,7 +71,8 @@ def as_record(
     """
     text, type_name = to_text(value)
     known = (standing or {}).get("type", "")
-    if known and known != type_name and isinstance(value, (str, int, float)) and _fits(text, known):
+    is_special = known.partition("/")[0] not in _CASTS  # an enum's, a command's: it stays
+    if known and (is_special or (isinstance(value, (str, int, float)) and _fits(text, known))):
         type_name = known
     description = description or (standing or {}).get("description", "")
     if isinstance(value, enum.Enum) and "Values:" not in description:

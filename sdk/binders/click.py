@@ -143,7 +143,7 @@ def _with_stored_command(group: Any, ctx: Any, args: list[str]) -> list[str]:
     chosen: list[str] = []
     for name, command in _commands(group):
         members = stored.get(keys[id(command)], {})
-        if members.get("type") == COMMAND and parameters.to_bool(members["value"]):
+        if parameters.to_bool(members.get("value", "")):
             chosen.append(name)
     at = next((i for i, text in enumerate(args) if text in group.commands), len(args))
     if not chosen or (args[at : at + 1] and args[at] in chosen):

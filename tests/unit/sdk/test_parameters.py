@@ -195,7 +195,15 @@ def test_an_enum_lists_its_members_in_the_description() -> None:
 
 @pytest.mark.parametrize(
     ("value", "standing", "type_name"),
-    [(0.5, "int", "int"), ("9.9", "float", "float"), ("x", "int", "str"), (None, "int", "")],
+    [
+        (0.5, "int", "int"),
+        ("9.9", "float", "float"),
+        ("x", "int", "str"),
+        (None, "int", ""),
+        ("[1]", "list/int", "list/int"),
+        (False, "click.Command", "click.Command"),
+        ("BLUE", "Colour", "Colour"),
+    ],
 )
 def test_a_stored_type_stays_where_the_new_value_fits_it(
     value: Any, standing: str, type_name: str
