@@ -222,7 +222,6 @@ class TestTasks:
         await world.store.tasks.delete(task_id, BY)
         assert await names(world) == []
 
-
     async def test_the_last_model_is_published_with_its_task(self, world: World) -> None:
         task_id = await world.ended(causes.exited(0))
         first, last = [await make(world, task_id=task_id, name=name) for name in "ab"]
