@@ -5,12 +5,14 @@ Nothing here stops a user's run: what cannot be captured becomes one warning lin
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dray.runtime import aliases
 from dray.sdk import capture_packages, checkout, imports
 from dray.sdk.code import place
 from dray.sdk.entry import Entry, Wishes, entry_of_process
@@ -19,6 +21,14 @@ __all__ = ["Captured", "Entry", "Wishes", "capture", "entry_of_process"]
 
 #: A larger diff is data that was committed once; a snapshot carries it, a diff cannot.
 DIFF_LIMIT_BYTES = 4 << 20
+#: Member of the execution → variable that says it, after ``DRAY_``.
+_VARIABLES = {
+    "repository": "VCS_REPO_URL",
+    "commit": "VCS_COMMIT_ID",
+    "branch": "VCS_BRANCH",
+    "working_dir": "VCS_WORK_DIR",
+    "entry_point": "VCS_ENTRY_POINT",
+}
 
 
 @dataclass
@@ -74,7 +84,21 @@ def capture(
     else:
         captured.execution["diff"] = _as_new_files(captured)
     captured.execution["packages"] = _packages(found, asked, captured)
+    captured.execution.update(_said_by_environment(captured))
     return captured
+
+
+def _said_by_environment(captured: Captured) -> dict[str, str]:
+    """What variables say of the code in place of git: a build system may know it better."""
+    said = {name: aliases.variable(variable) for name, variable in _VARIABLES.items()}
+    found = {name: value for name, value in said.items() if value is not None}
+    diff = aliases.variable("VCS_DIFF")
+    if diff is not None:
+        try:
+            found["diff"] = base64.b64decode(diff, validate=True).decode("utf-8")
+        except ValueError as exc:
+            captured.warnings.append(f"DRAY_VCS_DIFF is no text in base64: {exc}")
+    return found
 
 
 def _checkout(entry: Entry, cwd: Path, captured: Captured) -> checkout.Checkout | None:

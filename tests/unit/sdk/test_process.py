@@ -103,6 +103,14 @@ class TestCode:
         said = [r["values"]["packages"] for r in read_records(tmp_path, "execution")]
         assert said == [["mine"], ["found"], ["mine"]]
 
+    def test_variables_may_say_it_in_gits_place(self, machine: Machine) -> None:
+        ran = machine.run(
+            INIT, CLEARML_VCS_COMMIT_ID="c0ffee", DRAY_VCS_DIFF="ZGlmZg==", DRAY_VCS_BRANCH="main"
+        )
+        wait_until(lambda: ran.records("execution"))
+        found = ran.records("execution")[0]["values"]
+        assert (found["commit"], found["diff"], found["branch"]) == ("c0ffee", "diff", "main")
+
 
 class TestMoving:
     def test_without_a_queue_a_draft_is_left(self, laptop: Machine, live: Live) -> None:
