@@ -35,16 +35,15 @@ HOOKS = (
     ("tensorboard", "tensorboardX.event_file_writer", "tensorboard"),
     ("tensorboard", "tensorboard.summary.writer.event_file_writer", "tensorboard"),
     ("tensorboard", "tensorflow.python.summary.writer.event_file_writer", "tensorboard"),
-    ("tensorboard", "tensorflow", "tf_summary"),
     ("matplotlib", "matplotlib", "matplotlib_backend"),
     ("matplotlib", "matplotlib.figure", "matplotlib"),
     ("matplotlib", "matplotlib.pyplot", "matplotlib_pyplot"),
     ("matplotlib", "matplotlib_inline.backend_inline", "matplotlib_inline"),
 )
-#: Keys that somebody else looks at: command lines, and the capture of code.
-ELSEWHERE = frozenset({"hydra", "tfdefines", "detect_repository"})
+#: Keys that somebody else looks at: command lines, the capture of code; fastai saves by PyTorch.
+ELSEWHERE = frozenset({"hydra", "tfdefines", "detect_repository", "fastai"})
 #: Keys of ClearML that nothing is captured of; they may be named all the same.
-NOTHING = frozenset({"megengine", "gradio", "fastai"})
+NOTHING = frozenset({"megengine", "gradio"})
 KEYS = frozenset({key for key, _, _ in HOOKS} | {"scikit"} | ELSEWHERE | NOTHING)
 
 #: What is installed now, in the order it was.
