@@ -125,9 +125,15 @@ class TaskCalls:
         key = idempotency_key or ids.new_id()
         return self._task("POST", f"{_at(task_id)}/clone", to_json(changes), key=key)
 
-    def delete_task(self, task_id: str, *, force: bool = False) -> None:
-        """Delete a task and its outputs; a running one only with ``force``."""
-        self._http.call("DELETE", _at(task_id), query={"force": force or None})
+    def delete_task(
+        self, task_id: str, *, force: bool = False, keep_models: bool = False
+    ) -> None:
+        """Delete a task and its outputs; a running one only with ``force``.
+
+        Models it made go too, unless ``keep_models``; published ones, and those others use, stay.
+        """
+        query = {"force": force or None, "keep_models": keep_models or None}
+        self._http.call("DELETE", _at(task_id), query=query)
 
     def enqueue(self, task_id: str, queue: str, *, priority: int | None = None) -> Enqueued:
         """Put a draft, failed or aborted task in a queue."""

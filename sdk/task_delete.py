@@ -42,7 +42,7 @@ def delete(client: Client, task_id: str, what: What) -> str:
     problems = _artifacts(task, what)
     try:
         made = [client.get_model(ref.id) for ref in task.models.get("output", [])]
-        client.delete_task(task.id, force=what.force)
+        client.delete_task(task.id, force=what.force, keep_models=True)
     except DrayError as exc:
         return "; ".join([*problems, exc.message])
     for model in made:  # after the task, which uses it too

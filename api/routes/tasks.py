@@ -117,9 +117,10 @@ async def delete_task(
     task_id: auth.TaskId,
     by: auth.TaskWriter,
     force: Annotated[bool, Query(description="also when it is running")] = False,
+    keep_models: Annotated[bool, Query(description="leave the models it made")] = False,
 ) -> None:
-    """Delete a task and its outputs."""
-    await context.store.tasks.delete(task_id, by, force=force)
+    """Delete a task and its outputs; models that are published, or that others use, stay."""
+    await context.store.tasks.delete(task_id, by, force=force, keep_models=keep_models)
 
 
 @router.post("/{id}/clone", status_code=201, response_model=Task)

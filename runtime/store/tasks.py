@@ -17,6 +17,7 @@ from dray.runtime.states import State
 from dray.runtime.store import (
     audit,
     database,
+    models,
     projects,
     rows,
     task_edit,
@@ -302,10 +303,19 @@ class Tasks:
 
         return await self._state.write(fenced(by, unit))
 
-    async def delete(self, task_id: str, by: By, *, force: bool = False) -> None:
+    async def delete(
+        self, task_id: str, by: By, *, force: bool = False, keep_models: bool = False
+    ) -> None:
         """Remove a task with everything it put out; one line of audit stays.
 
         Listeners are told of a change to a draft that never ran.
+
+        Args:
+            task_id: whole id.
+            by: who asked.
+            force: also when it is running or published.
+            keep_models: leave the models it made; otherwise those that are published, or that
+                another task has, stay alone.
 
         Raises:
             NotFound: no such task.
@@ -321,7 +331,9 @@ class Tasks:
                     state=str(head.state),
                 )
             now = self._clock.now()
-            await transitions.forget_outputs(connection, task_id, head.epoch, by, now)
+            if not keep_models:
+                await models.forget_outputs(connection, task_id, by, now)
+            await transitions.forget_outputs(connection, task_id, head.epoch)
             await audit.forget(connection, task_id)
             await connection.execute(_DELETE, (task_id,))
             await audit.record(connection, now, "delete", head, head, by)

@@ -258,7 +258,8 @@ async def _change_state(
         await _open_attempt(connection, now, after, command, opening)
     elif after.state is State.DRAFT and is_terminal(before.state):
         await connection.execute(_DRAFT_AGAIN, (now, task_id))
-        await forget_outputs(connection, task_id, before.epoch, by, now)
+        await models.forget_outputs(connection, task_id, by, now)
+        await forget_outputs(connection, task_id, before.epoch)
     elif after.state is State.DRAFT:
         await connection.execute(_OUT_OF_QUEUE, (now, task_id))
     elif is_terminal(before.state):
@@ -324,9 +325,8 @@ async def _open_attempt(
     )
 
 
-async def forget_outputs(connection: Session, task_id: str, epoch: int, by: By, now: float) -> None:
+async def forget_outputs(connection: Session, task_id: str, epoch: int) -> None:
     """Delete what a task put out, here at once, elsewhere as soon as this has committed."""
-    await models.forget_outputs(connection, task_id, by, now)
     for sql in _FORGET_OUTPUTS:
         await connection.execute(sql, (task_id,))
     await connection.execute(_TO_PURGE, (task_id, epoch))

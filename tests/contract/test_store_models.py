@@ -222,6 +222,13 @@ class TestTasks:
         await world.store.tasks.delete(task_id, BY)
         assert await names(world) == []
 
+    async def test_models_can_outlive_their_task(self, world: World) -> None:
+        task_id = await world.ended(causes.exited(0))
+        model = await make(world, task_id=task_id)
+        await world.store.models.link(task_id, OUTPUT, "a", model.id, BY)
+        await world.store.tasks.delete(task_id, BY, keep_models=True)
+        assert (await world.store.models.get(model.id)).task_id == task_id
+
     async def test_the_last_model_is_published_with_its_task(self, world: World) -> None:
         task_id = await world.ended(causes.exited(0))
         first, last = [await make(world, task_id=task_id, name=name) for name in "ab"]
