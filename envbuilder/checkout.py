@@ -49,7 +49,7 @@ async def check_out(execution: Execution, target: Path, node: NodePaths, log: Lo
     commit = await mirror.commit_of(execution)
     await _make_work_tree(execution.repository, commit, mirror.folder, target, log)
     if execution.diff.strip():
-        await _apply(execution.diff, commit, target, log)
+        await _apply(execution.diff, f"commit {commit[:12]}", target, log)
     return commit
 
 
@@ -163,7 +163,36 @@ async def _must(running: Awaitable[Finished], what: str) -> None:
         raise source_failed(what, finished.tail, field="execution.repository")
 
 
-async def _apply(diff: str, commit: str, target: Path, log: LogWriter) -> None:
+async def lay_alone(execution: Execution, target: Path, log: LogWriter) -> None:
+    """Lay out code that is in no repository: the diff adds all of it, or is the script's text.
+
+    Raises:
+        PreparationFailed: the diff changes files that are not there.
+    """
+    await asyncio.to_thread(target.mkdir, parents=True)
+    if execution.diff.lstrip().startswith("diff --git "):
+        git = Git(target, log)
+        made = git.run("init", "--quiet", "--template=")
+        await _must(made, "an empty repository could not be made")
+        await _apply(execution.diff, "an empty folder (the task names no repository)", target, log)
+        return
+    await asyncio.to_thread(_write_script, execution, target)
+
+
+def _write_script(execution: Execution, target: Path) -> None:
+    root = target.resolve()
+    script = (root / execution.working_dir / execution.entry_point).resolve()
+    if not execution.entry_point.strip() or not script.is_relative_to(root):
+        raise source_failed(
+            f"execution.entry_point {execution.entry_point!r} names no script to write the task's "
+            "code to",
+            field="execution.entry_point",
+        )
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(execution.diff, "utf-8")
+
+
+async def _apply(diff: str, base: str, target: Path, log: LogWriter) -> None:
     """Apply the uncommitted changes, also those that were printed without ``a/`` and ``b/``."""
     patch = target / ".git" / "dray.patch"
     ended = diff if diff.endswith("\n") else f"{diff}\n"
@@ -173,8 +202,8 @@ async def _apply(diff: str, commit: str, target: Path, log: LogWriter) -> None:
     if finished.code != 0:
         files = sorted({a or b or c for a, b, c in _FAILED_FILE.findall(finished.tail)})
         raise source_failed(
-            f"the uncommitted changes of {', '.join(files) or 'the task'} do not fit commit "
-            f"{commit[:12]}; edit execution.diff or the commit",
+            f"the uncommitted changes of {', '.join(files) or 'the task'} do not fit "
+            f"{base}; edit execution.diff or the commit",
             finished.tail,
             field="execution.diff",
             files=files,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dray.envbuilder.blobs import BlobFetcher, fetch_missing
-from dray.envbuilder.checkout import check_out
+from dray.envbuilder.checkout import check_out, lay_alone
 from dray.envbuilder.failures import source_failed
 from dray.envbuilder.layout import lay_out
 from dray.envbuilder.log import LogWriter, say
@@ -27,7 +27,7 @@ class PreparedSource:
     """What was laid out.
 
     Attributes:
-        origin: ``snapshot`` or ``git``.
+        origin: ``snapshot``, ``git``, or ``diff`` for code that is in no repository.
         commit: full id of the commit it stands on, which may have been asked for by branch; empty
             where a snapshot has none.
     """
@@ -75,6 +75,10 @@ async def _lay(
         commit = await check_out(execution, target, node, log)
         say(log, f"code is commit {commit[:12]}" + (" with changes" if execution.diff else ""))
         return PreparedSource("git", commit)
+    if execution.diff.strip():
+        await lay_alone(execution, target, log)
+        say(log, "code is the script that the task was recorded with")
+        return PreparedSource("diff", "")
     raise source_failed(
         "the task has neither a snapshot nor a repository, so there is no code to run; run its "
         "script once with Task.init, or set execution.repository",

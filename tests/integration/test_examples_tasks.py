@@ -6,7 +6,7 @@ import re
 
 from dray import Task
 from tests.integration.conftest import PATIENCE_S
-from tests.integration.examples import Recorded, example
+from tests.integration.examples import LOCAL, Recorded, example
 
 
 def said(run: Recorded) -> dict[str, str]:
@@ -48,6 +48,12 @@ def test_clones_run_with_their_own_values(run: Recorded) -> None:
         losses.append(clone.get_reported_single_value("loss"))
     assert losses == [0.75, 0.5]
     assert Task.query_tasks(task_filter={"parent": [run.task.id], "status": ["completed"]})
+    if run.where == LOCAL:
+        mine = Task.clone(run.task)  # outside git its script was recorded with it
+        mine.set_packages([])
+        mine.update_parameters({"Args/role": "worker", "Args/lr": 0.75})
+        Task.enqueue(mine, "default")
+        assert ended(run, mine.id).get_reported_single_value("loss") == 0.25
 
 
 @example("tasks/export_and_import.py")

@@ -221,6 +221,42 @@ async def test_a_change_that_does_not_fit_names_its_file(
     await prepare(replace(execution, commit=first), code, node, log)
 
 
+ALONE = """diff --git a/train.py b/train.py
+new file mode 100644
+--- /dev/null
++++ b/train.py
+@@ -0,0 +1 @@
++print('alone')
+"""
+
+
+async def test_code_in_no_repository_is_what_its_diff_adds(
+    code: Path, node: NodePaths, log: Log
+) -> None:
+    source = await prepare(Execution(diff=ALONE, entry_point="train.py"), code, node, log)
+    assert source.origin == "diff"
+    assert (code / "train.py").read_text() == "print('alone')\n"
+
+
+async def test_a_text_that_is_no_diff_is_the_script_itself(
+    code: Path, node: NodePaths, log: Log
+) -> None:
+    text = "print('literally')\n"
+    await prepare(Execution(diff=text, entry_point="jobs/train.py"), code, node, log)
+    assert (code / "jobs" / "train.py").read_text() == text
+    failure = await fails(Execution(diff=text, entry_point="../train.py"), code, node, log)
+    assert "names no script" in str(failure)
+
+
+async def test_changes_of_what_is_not_there_are_refused(
+    code: Path, node: NodePaths, log: Log
+) -> None:
+    changed = ALONE.replace("new file mode 100644\n--- /dev/null", "--- a/train.py")
+    execution = Execution(diff=changed.replace("-0,0", "-1"), entry_point="train.py")
+    failure = await fails(execution, code, node, log)
+    assert "do not fit an empty folder" in str(failure)
+
+
 @pytest.mark.parametrize("named", [{"commit": "f" * 40}, {"branch": "gone"}])
 async def test_what_was_never_pushed_is_named(
     repository: Repository, code: Path, node: NodePaths, log: Log, named: dict[str, str]
