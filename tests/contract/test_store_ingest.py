@@ -186,6 +186,26 @@ async def test_every_kind_of_record_finds_its_place(world: World) -> None:
     assert "records_malformed" not in await world.events(task_id)
 
 
+async def test_records_take_away_what_records_have_put(world: World) -> None:
+    task_id, epoch = await world.running()
+    put = [
+        {"k": "parameters", "values": {"A/x": {"value": "1"}, "A/y": {"value": "2"}}},
+        {"k": "configuration", "values": {"net": {"text": "layers: 3"}}},
+        {"k": "properties", "values": {"grade": "A", "team": "B"}},
+    ]
+    taken = [
+        {"k": "parameters", "values": {"A/x": None, "A/nowhere": None}},
+        {"k": "configuration", "values": {"net": None}},
+        {"k": "properties", "values": {"grade": None}},
+    ]
+    lines = b"".join(json.dumps({"t": 1.0, **one}).encode() + b"\n" for one in [*put, *taken])
+    await world.ship(task_id, epoch, Chunk("records", 0, lines))
+    task = await world.store.tasks.get(task_id)
+    assert "A/x" not in task.parameters
+    assert task.parameters["A/y"] == Parameter("2")
+    assert (task.configuration, task.properties) == ({}, {"team": "B"})
+
+
 MALFORMED = [
     b"not json\n",
     b"[1]\n",
