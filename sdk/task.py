@@ -120,7 +120,8 @@ class Task(Whole, metaclass=Kind):
                 :mod:`dray.sdk.hooks` says; a dict picks some.
             auto_resource_monitoring: sample the machine, every few seconds and from another
                 process; ``{"report_frequency_sec": 30}`` says how often, False switches it off.
-            auto_connect_streams: keep ``stdout`` and ``stderr``; a dict picks one.
+            auto_connect_streams: keep ``stdout`` and ``stderr``; a dict names those that
+                are kept, ``logging`` among them: what it says and no kept stream shows.
             deferred_init: leave the server to the process beside this one, as
                 ``DRAY_DEFERRED_TASK_INIT=1`` does: nothing waits for an answer, and no earlier
                 task is reused. A task to continue is asked for all the same.
