@@ -125,9 +125,7 @@ class TaskCalls:
         key = idempotency_key or ids.new_id()
         return self._task("POST", f"{_at(task_id)}/clone", to_json(changes), key=key)
 
-    def delete_task(
-        self, task_id: str, *, force: bool = False, keep_models: bool = False
-    ) -> None:
+    def delete_task(self, task_id: str, *, force: bool = False, keep_models: bool = False) -> None:
         """Delete a task and its outputs; a running one only with ``force``.
 
         Models it made go too, unless ``keep_models``; published ones, and those others use, stay.
