@@ -26,6 +26,8 @@ from dray.sdk.server_address import find_server
 from dray.sdk.session import Session
 from dray.sdk.streams import Tees
 
+#: What a ``mark_*`` call states → the state it leads to.
+_STATES = {"complete": "completed", "fail": "failed", "abort": "aborted"}
 #: Names below the spool's folder: the run is over though its process may go on.
 OVER_FILE = "over"
 
@@ -103,6 +105,7 @@ class LocalRun:
             registered.sync_all(self.attempt)
         if not self.attempt.marked:
             self.attempt.record("final", exit_code=0)
+        self.attempt.ended = _STATES[self.attempt.marked or "complete"]
         self.let_go()
         with open(os.path.join(self.attempt.spool, OVER_FILE), "wb"):
             companion.note_closed(self.attempt.task_id)

@@ -70,6 +70,8 @@ class Session:
         self.keeps_models = False
         #: Outcome that a ``mark_*`` call stated; nothing states another one after it.
         self.marked = ""
+        #: State the task is in once ``close()`` has ended its run; empty while it goes on.
+        self.ended = ""
         #: Finds what is known of the code, in the process that began a run by hand.
         self.capture: Callable[[], dict[str, Any]] | None = None
         #: Members of the execution that this process stated itself.

@@ -59,7 +59,7 @@ class TaskLife(TaskBase):
         except _Unreachable:
             if self._attempt is None:
                 raise
-            return "running"  # it is: this is its process
+            return self._attempt.ended or "running"  # this is its process
         return str(self._data["state"])
 
     def get_status_message(self) -> tuple[str, str]:

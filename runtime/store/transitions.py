@@ -24,6 +24,7 @@ RETURNING id
 _PENDING_SINCE = "UPDATE tasks SET updated_at = ?, enqueued_at = ?, ended_at = NULL WHERE id = ?"
 _RUNNING_SINCE = "UPDATE tasks SET updated_at = ?, started_at = ?, ended_at = NULL WHERE id = ?"
 _ENDED = "UPDATE tasks SET updated_at = ?, ended_at = ? WHERE id = ?"
+_COMPLETED = "UPDATE tasks SET updated_at = ?, ended_at = ?, progress = 100 WHERE id = ?"
 _TOUCHED = "UPDATE tasks SET updated_at = ? WHERE id = ?"
 _OUT_OF_QUEUE = "UPDATE tasks SET updated_at = ?, enqueued_at = NULL WHERE id = ?"
 _DRAFT_AGAIN = """
@@ -267,7 +268,8 @@ async def _change_state(
         if after.state is State.PUBLISHED:
             await models.publish_last(connection, task_id, by, now)
     else:
-        await connection.execute(_ENDED, (now, now, task_id))
+        ended = _COMPLETED if after.state is State.COMPLETED else _ENDED
+        await connection.execute(ended, (now, now, task_id))
 
 
 async def _enter_queue(connection: Session, now: float, after: Head, command: Command) -> None:

@@ -22,19 +22,22 @@ app = verbs()
 def sync(
     session: Session,
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="FOLDER", help="Spool folders to ship.")
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER", help="Folders of runs, or zips of them."),
     ] = None,
     all_: Annotated[
         bool, typer.Option("--all", help="Every run of this machine that is not shipped yet.")
     ] = False,
 ) -> None:
     """Ship runs recorded offline. In whole or in part, as often as one likes."""
+    from dray.sdk.offline import opened
     from dray.sdk.sync import sync as ship
 
     reports: list[SyncReport] = []
     for folder in _chosen(session, folders or [], all_):
         session.out.note(f"Shipping {folder} …")
-        report = ship(folder, session.client)
+        with opened(folder) as place:
+            report = ship(place, session.client)
         if report.note:
             session.out.note(f"dray: warning: {report.note}")
         reports.append(report)

@@ -57,9 +57,15 @@ class TestClose:
             INIT + "task.get_logger().report_scalar('a', 'b', 1.5, 1)\nprint('hello')\n"
             "task.close()\nagain = Task.get_task(task.id)\n"
             "print(again.get_status(), task.get_status(), again.data['execution']['packages'])\n"
-            "print(again.get_reported_scalars()['a']['b']['y'])\n"
+            "print(again.get_reported_scalars()['a']['b']['y'], again.get_progress())\n"
         )
-        assert ran.out.splitlines()[1:] == ["completed completed []", "[1.5]"], ran.err
+        assert ran.out.splitlines()[1:] == ["completed completed []", "[1.5] 100.0"], ran.err
+
+    def test_without_a_server_it_is_known_here_how_it_ended(self, machine: Machine) -> None:
+        ran = machine.run(
+            INIT + "print(task.status)\ntask.mark_failed()\ntask.close()\nprint(task.status)"
+        )
+        assert ran.out.split() == ["in_progress", "failed"], ran.err
 
     def test_runs_of_one_process_do_not_replace_each_other(self, laptop: Machine) -> None:
         ran = laptop.run(
