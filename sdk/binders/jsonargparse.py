@@ -93,15 +93,22 @@ def _parsed(module: Any, parser: Any, stored: dict[str, dict[str, str]]) -> Any:
     unknown = [name for name in nested if not _is_known(parser, name)]
     for name in unknown:
         del nested[name]
-    is_config = {action.dest for action in parser._actions if _is_config(action)}
+    configs = {action.dest for action in parser._actions if _is_config(action)}
     for name, shown in files.items():
-        if name not in is_config:
+        if name not in configs:
             _put(nested, name, shown)
     found = parser.parse_object(nested)
-    for name in is_config.intersection(files):
-        shown = files[name] if isinstance(files[name], list) else [files[name]]
-        found[name] = [module.Path(path, mode="fr", skip_check=True) for path in shown]
+    for name, shown in files.items():
+        if name in configs or found.get(name) == shown:  # the parser left it as text
+            many = cast("list[Any]", shown) if isinstance(shown, list) else [shown]
+            paths = [_path(module, one) for one in many]
+            found[name] = paths if name in configs or isinstance(shown, list) else paths[0]
     return found
+
+
+def _path(module: Any, text: Any) -> Any:
+    # As the configuration was read when it was recorded; the file need not be here.
+    return module.Path(str(text), mode="fr", skip_check=True)
 
 
 def _is_config(action: Any) -> bool:
