@@ -371,11 +371,18 @@ def resolved_config(config_text: str | None, config_dict: Any) -> str | None:
 
 
 def text_to_dict(text: str) -> dict[str, Any]:
-    """A configuration as a dict, from JSON, or from YAML where that is installed."""
+    """A configuration as a dict, from JSON, Python's notation, or YAML where that is installed.
+
+    Raises:
+        InvalidInput: the text is none of them.
+    """
+    from dray.sdk import connect_configuration
+
     if not text.strip():
         return {}
+    found: Any = None
     try:
-        found: Any = json.loads(text)
+        found = connect_configuration.parsed(text)
     except ValueError:
         found = _from_yaml(text)
     if not isinstance(found, dict):
@@ -387,15 +394,14 @@ def text_to_dict(text: str) -> dict[str, Any]:
 
 
 def _from_yaml(text: str) -> Any:
+    """What YAML makes of a text; None where it cannot be read, or is not installed."""
+    import contextlib
     import importlib
 
-    try:
+    with contextlib.suppress(Exception):  # the package has errors of its own
         yaml: Any = importlib.import_module("yaml")
         return yaml.safe_load(text)
-    except ImportError:
-        return None
-    except Exception:  # the package's own errors; the caller says what was expected
-        return None
+    return None
 
 
 def cast_text(text: str, kind: str) -> Any:
