@@ -384,6 +384,8 @@ def text_to_dict(text: str) -> dict[str, Any]:
     try:
         found = connect_configuration.parsed(text)
     except ValueError:
+        found = None
+    if not isinstance(found, dict):
         found = _from_yaml(text)
     if not isinstance(found, dict):
         raise InvalidInput(
