@@ -152,7 +152,7 @@ class Projects:
                 await connection.execute(_DELETE, (project.id,))
             except sqlite3.IntegrityError as exc:
                 raise Conflict(
-                    f"project {project.name!r} has tasks; move or delete them first"
+                    f"project {project.name!r} has tasks or models; move or delete them first"
                 ) from exc
 
         await self._state.write(unit)
