@@ -51,7 +51,8 @@ function fillTask(task, why, attempts) {
   $("#task h2").textContent = task.name;
   const facts = {
     Id: task.id, Project: task.project, ...fillLife(task, why),
-    Tags: task.tags.join(", "), Comment: task.comment,
+    Tags: [...task.tags, ...task.system_tags].join(", "), Comment: task.comment,
+    Container: [task.execution.container.image, task.execution.container.arguments].join(" ").trim(),
   };
   const shown = Object.entries(facts).filter(([, value]) => value);
   $("#task dl").replaceChildren(...shown.flatMap(([k, v]) => [element("dt", k), element("dd", v)]));
