@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dray.runtime.errors import InvalidInput, NotFound
+from dray.runtime.errors import DrayError, InvalidInput, NotFound
 from dray.runtime.registry import PACKAGE
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.session import BLOBS_FOLDER
@@ -72,14 +72,25 @@ def _file(model: Json, attempt: Session | None, *, force: bool) -> Path:
     kept = _in_spool(model, attempt, sha256)
     if kept is not None:
         return kept
+    failure: DrayError | None = None
     if uri:
-        return _from_elsewhere(uri, force=force)
+        try:
+            return _from_elsewhere(uri, force=force)
+        except DrayError as exc:
+            if not sha256:
+                raise
+            failure = exc
     from dray.sdk.model_base import client_of
 
     path = _cache(model) / _filename(model)
     if force or not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        client_of(attempt).get_blob(sha256, path)
+        try:  # the server keeps what its destination did not take
+            client_of(attempt).get_blob(sha256, path)
+        except DrayError:
+            if failure is None:
+                raise
+            raise failure from None
     return path
 
 

@@ -50,7 +50,10 @@ WHERE o.stream <> 'records' AND o.n_bytes > 0 AND NOT EXISTS (
     WHERE c.task_id = o.task_id AND c.epoch = o.epoch AND c.stream = o.stream)
 """
 _RECEIPTS = "SELECT task_id, epoch, receipt FROM attempts WHERE receipt <> '{}'"
-_ARTIFACTS = "SELECT task_id, name, sha256 FROM artifacts WHERE sha256 <> ''"
+_ARTIFACTS = """
+SELECT task_id, name, sha256 FROM artifacts
+WHERE sha256 <> '' AND coalesce(json_extract(document, '$.uri'), '') = ''
+"""
 _MEDIA = "SELECT task_id, title, series, sha256 FROM media WHERE sha256 <> '' AND uri = ''"
 _MODELS = "SELECT id, name, sha256 FROM models WHERE sha256 <> '' AND uri = ''"
 _SNAPSHOTS = """

@@ -43,6 +43,8 @@ async def fill(home: HomePaths) -> dict[str, str]:
         await world.record(done, epoch, "scalar", title="loss", series="train", i=1, v=0.5)
         members = {"name": "model", "type": "file", "sha256": sha256, "n_bytes": len(model)}
         await world.record(done, epoch, "artifact", **members)
+        members = {"name": "far", "type": "custom", "sha256": "f" * 64, "uri": "s3://bucket/far"}
+        await world.record(done, epoch, "artifact", **members)
         image = await store.blobs.put(b"pixels")
         members = {"filename": "a.png", "content_type": "image/png", "sha256": image, "n_bytes": 6}
         await world.record(done, epoch, "media", title="seen", series="a", i=1, **members)
