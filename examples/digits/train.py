@@ -47,7 +47,7 @@ def main() -> None:
     matrix = confusion_matrix(digits.test_labels, model.predict(digits.test_images))
     logger.report_confusion_matrix("digits", "test", matrix=matrix, iteration=args.epochs)
     logger.report_single_value("accuracy", accuracy)
-    task.upload_artifact("model", model)
+    task.upload_artifact("model", model, auto_pickle=True)
 
 
 if __name__ == "__main__":
