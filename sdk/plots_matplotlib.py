@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Dots per inch a picture is drawn with, and what is tried when it gets too large.
 _DPI = (150, 75, 36)
-#: Set on a figure that the script reported itself: showing it later is no second report.
+#: What a figure held when the script reported it: showing that later is no second report.
 _REPORTED = "_dray_reported"
 #: ``Logger.matplotlib_force_report_non_interactive``: figures of this process stay pictures.
 _forced: dict[str, bool] = {"picture": False}
@@ -32,8 +32,12 @@ def force_pictures(force: bool) -> None:
 
 
 def is_reported(figure: Any) -> bool:
-    """Whether the script itself has reported ``figure`` by a call of the logger."""
-    return bool(getattr(figure_of(figure), _REPORTED, False))
+    """Whether the script itself has reported ``figure`` as it is by a call of the logger.
+
+    One that it drew more into, or cleared and used again, is another one.
+    """
+    drawn = figure_of(figure)
+    return getattr(drawn, _REPORTED, None) == _artists(drawn)
 
 
 def record_figure(
@@ -67,7 +71,7 @@ def record_figure(
     """
     drawn = figure_of(figure)
     if is_explicit:
-        setattr(drawn, _REPORTED, True)
+        setattr(drawn, _REPORTED, _artists(drawn))
     if report_image:
         from dray.sdk import media
 
@@ -105,6 +109,10 @@ def figure_of(figure: Any) -> Any:
             field="figure",
         )
     return figure
+
+
+def _artists(figure: Any) -> list[list[int]]:
+    return [[id(artist) for artist in axes.get_children()] for axes in figure.axes]
 
 
 def picture(figure: Any, title: str = "") -> dict[str, Any]:

@@ -167,6 +167,8 @@ def test_what_the_script_reported_is_told_apart_from_what_it_shows(attempt: Sess
     assert not plots_matplotlib.is_reported(plt)
     Logger.of(attempt).report_matplotlib_figure("t", "s", plt)
     assert plots_matplotlib.is_reported(drawn.figure)
+    drawn.plot([1, 2])  # without a window, showing a figure does not end it
+    assert not plots_matplotlib.is_reported(drawn.figure)
 
 
 def test_a_figure_calls_itself_something() -> None:
