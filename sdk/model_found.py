@@ -124,8 +124,12 @@ class Model(BaseModel):
             InvalidInput: it could not be deleted and ``raise_on_errors`` was given.
         """
         model_id = model if isinstance(model, str) else model.id
+        attempt = session.current()
+        if attempt is not None and model_records.document(model_id) is not None:
+            model_settling.settle(attempt, model_settling.A_MOMENT_S)  # it may be on its way
         try:
-            removed = client_of(session.current()).delete_model(model_id, force=force)
+            removed = client_of(attempt).delete_model(model_id, force=force)
+            model_records.forget(attempt, model_id)
             if delete_weights_file and removed.uri:
                 _delete_file(removed.uri)
         except (DrayError, OSError) as exc:

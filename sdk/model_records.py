@@ -38,6 +38,14 @@ def told() -> Iterable[Json]:
     return list(_documents.values())
 
 
+def forget(attempt: Session | None, model_id: str) -> None:
+    """The model is gone: neither what was told of it nor the task's names for it are read."""
+    _documents.pop(model_id, None)
+    for kind in ("input", "output") if attempt is not None else ():
+        named = refs(attempt.task, kind)
+        named[:] = [ref for ref in named if ref["id"] != model_id]
+
+
 def is_sure(model_id: str) -> bool:
     """Whether the server will know the model by this id, and no other one in its place."""
     return model_id not in _perhaps_others
