@@ -41,7 +41,9 @@ def told() -> Iterable[Json]:
 def forget(attempt: Session | None, model_id: str) -> None:
     """The model is gone: neither what was told of it nor the task's names for it are read."""
     _documents.pop(model_id, None)
-    for kind in ("input", "output") if attempt is not None else ():
+    if attempt is None:
+        return
+    for kind in ("input", "output"):
         named = refs(attempt.task, kind)
         named[:] = [ref for ref in named if ref["id"] != model_id]
 
