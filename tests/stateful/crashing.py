@@ -132,7 +132,8 @@ async def seen(store: Store) -> dict[str, Any]:
             for e in audit
         ]
         if id in known:
-            story[f"task {id[0]}"] = codec.to_json(await store.tasks.get(id))
+            task = codec.to_json(await store.tasks.get(id))
+            story[f"task {id[0]}"] = {k: v for k, v in task.items() if k != "project_id"}
             story[f"attempts {id[0]}"] = codec.to_json(await store.attempts.list(id))
             story[f"scalars {id[0]}"] = codec.to_json(await store.results.scalars(id))
         for epoch in range(1, 4):
