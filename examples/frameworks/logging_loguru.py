@@ -1,4 +1,4 @@
-"""logging and loguru: what they print is in the console of the task, without a handler more."""
+"""What logging and loguru print is in the console of the task, without a handler more."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""matplotlib: figures that are shown or saved are plots, pictures are debug samples."""
+"""Figures of matplotlib that are shown or saved are plots, pictures are debug samples."""
 
 import matplotlib.pyplot as plt
 import numpy as np

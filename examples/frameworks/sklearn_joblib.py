@@ -1,4 +1,4 @@
-"""scikit-learn: what joblib dumps is an output model, what it loads an input model."""
+"""What joblib dumps of scikit-learn is an output model, what it loads an input model."""
 
 import joblib
 from sklearn.datasets import load_iris

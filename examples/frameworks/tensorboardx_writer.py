@@ -1,4 +1,4 @@
-"""tensorboardX: everything its writer writes is recorded too."""
+"""Everything a writer of tensorboardX writes is recorded too."""
 
 import numpy as np
 from tensorboardX import SummaryWriter

@@ -101,7 +101,7 @@ def run(tmp_path: Path, folder: Path, environment: dict[str, str]) -> Run:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,  # the machine may be busy with others
         )
         assert done.returncode == 0, done.stdout + done.stderr
         (spool,) = (tmp_path / "home" / "spools").iterdir()
