@@ -70,7 +70,7 @@ async def test_a_strangers_task_token_can_change_nothing_anywhere(api: Api) -> N
             "hand-over": ("epoch", "queue"),
         }.get(path.rpartition("/")[2], ())
         body = {"name": "n"} if not needed and "tasks" not in path else {k: body[k] for k in needed}
-        at = path.format(id=task.id, epoch=1, name="gpu", project="demo")
+        at = path.format(id=task.id, epoch=1, name="gpu", project="demo", kind="input")
         answer = await stranger.request(method.upper(), at, json=body)
         assert answer.status_code == 403, f"{method} {path}: {answer.text}"
 
