@@ -49,6 +49,23 @@ TIMES = {
     "status_changed": "CASE t.state WHEN 'draft' THEN t.created_at WHEN 'pending' "
     "THEN t.enqueued_at WHEN 'running' THEN t.started_at ELSE t.ended_at END",
 }
+#: Those that every task has.
+NEVER_MISSING = frozenset(
+    f"t.{column}"
+    for column in (
+        "id",
+        "name",
+        "comment",
+        "type",
+        "state",
+        "parent_id",
+        "owner",
+        "queue",
+        "priority",
+        "created_at",
+        "updated_at",
+    )
+)
 #: Column of a summary of a series, by the name that programs give it.
 METRIC_VALUES = {
     "value": "last",

@@ -87,7 +87,11 @@ class Search:
         parameters: list[Any] = []
         for i, (key, descending) in enumerate(self.order):
             last = "-9e999" if descending else "9e999"  # what a task lacks comes last
-            keys.append(f"COALESCE({key.sql}, {last}) AS k{i}")
+            # An index is of use for a column as it is.
+            found = (
+                key.sql if key.sql in task_fields.NEVER_MISSING else f"COALESCE({key.sql}, {last})"
+            )
+            keys.append(f"{found} AS k{i}")
             parameters += key.parameters
         where = " AND ".join(self.conditions) or "1"
         joins = ""
@@ -121,12 +125,12 @@ class Search:
         signs = ["<" if descending else ">" for _, descending in self.order]
         signs.append(signs[-1])
         terms: list[str] = []
-        parameters: list[Any] = []
+        parameters: list[Any] = [keys[0]]
         for i, sign in enumerate(signs):
             equal = [f"{name} = ?" for name in names[:i]]
             terms.append(" AND ".join([*equal, f"{names[i]} {sign} ?"]))
             parameters += values[: i + 1]
-        return f"({' OR '.join(terms)})", parameters
+        return f"k0 {signs[0]}= ? AND ({' OR '.join(terms)})", parameters
 
     def _place(self, cursor: str) -> tuple[list[Any], str]:
         try:
@@ -261,13 +265,20 @@ def _tags(search: Search, name: str, value: Any) -> None:
 def _search_text(search: Search, name: str, value: Any) -> None:
     text = _text(name, value)
     columns = ("t.name", "t.comment", "t.id")
-    plain = patterns.literal(text)
-    if plain is not None and not plain.is_prefix and not plain.is_whole:
-        like = f"%{plain.text.translate(_ESCAPES)}%"
+    like = _like(text)
+    if like:
         search.add_any([(rf"{column} LIKE ? ESCAPE '\'", [like]) for column in columns])
         return
     number = search.pattern(text, ignore_case=True)
     search.add_any([(f"{FOUND_FUNCTION}(?, {column})", [number]) for column in columns])
+
+
+def _like(text: str) -> str:
+    """A plain text as ``LIKE`` has it, which is quicker; empty for a real pattern."""
+    plain = patterns.literal(text)
+    if plain is None or plain.is_prefix or plain.is_whole:
+        return ""
+    return f"%{plain.text.translate(_ESCAPES)}%"
 
 
 def _fields(search: Search, name: str, value: Any) -> None:
@@ -277,7 +288,9 @@ def _fields(search: Search, name: str, value: Any) -> None:
             f"{name} is {value!r}: give a dict of 'fields' (names) and 'pattern' (a text)",
             field=f"task_filter.{name}",
         )
-    number = search.pattern(_text(f"{name}.pattern", members["pattern"]), ignore_case=True)
+    text = _text(f"{name}.pattern", members["pattern"])
+    number = search.pattern(text, ignore_case=True)
+    like = _like(text)
     terms: list[tuple[str, list[Any]]] = []
     for one in _list(f"{name}.fields", members["fields"]):
         dotted = _text(f"{name}.fields", one)
@@ -291,6 +304,9 @@ def _fields(search: Search, name: str, value: Any) -> None:
             )
             continue
         found = search.metric(task_fields.expression(dotted, name))
+        if like:
+            terms.append((rf"{found.sql} LIKE ? ESCAPE '\'", [*found.parameters, like]))
+            continue
         terms.append((f"{FOUND_FUNCTION}(?, {found.sql})", [number, *found.parameters]))
     search.add_any(terms, " AND " if name.startswith("_all_") else " OR ")
 
