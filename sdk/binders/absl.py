@@ -1,4 +1,4 @@
-"""absl flags: section ``TF_DEFINE``, as TensorFlow's scripts know it."""
+"""Flags of absl: section ``TF_DEFINE``, as TensorFlow's scripts know it."""
 
 from __future__ import annotations
 
