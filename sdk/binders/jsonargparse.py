@@ -1,4 +1,4 @@
-"""Command lines of jsonargparse and what is built on it (``CLI``, LightningCLI): leaves as ``Args/a.b``.
+"""Command lines of jsonargparse and of LightningCLI: leaves as ``Args/a.b``.
 
 ``Args/subcommand`` says which sub-command runs. Where a configuration file was given,
 ``Args/_ignore_ui_overrides_`` says whether stored values are left alone.
