@@ -15,10 +15,10 @@ method takes and gives is written once::
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from dray.runtime import ids
@@ -60,29 +60,67 @@ class Call(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Listing(Generic[T]):
-    """A list that comes in pages: how the first one is asked for."""
+class Pause:
+    """A wait between two requests."""
 
-    first: Call[Page[T]]
+    seconds: float
 
-    def after(self, cursor: str) -> Call[Page[T]]:
-        """The page behind ``cursor``."""
-        return replace(self.first, query={**(self.first.query or {}), "cursor": cursor})
+
+@dataclass(frozen=True)
+class Work(Generic[T]):
+    """Something to do here that takes time, such as reading a file."""
+
+    do: Callable[[], T]
+
+
+#: Several requests, each of which may depend on the answers before: it yields what is to be
+#: sent, waited or done, is given the answer or has the error thrown in, and returns the result.
+Conversation: TypeAlias = Generator["Call[Any] | Pause | Work[Any]", Any, T]
+
+
+def ask(step: Call[T] | Work[T]) -> Conversation[T]:
+    """Take one step and give what it comes to, with its type."""
+    answer: T = yield step
+    return answer
+
+
+def pause(seconds: float) -> Conversation[None]:
+    """Wait."""
+    yield Pause(seconds)
+
+
+def every_item(first: Call[Page[T]]) -> Conversation[list[T]]:
+    """The items of every page of a list."""
+    page = yield from ask(first)
+    found = list(page.items)
+    while page.next_cursor:
+        query = {**(first.query or {}), "cursor": page.next_cursor}
+        page = yield from ask(replace(first, query=query))
+        found += page.items
+    return found
 
 
 class Blocking(Protocol):
-    """What sends a call and waits."""
+    """A client that waits for the answer."""
 
     def send(self, call: Call[T], /) -> T:
-        """The answer."""
+        """Send one request."""
+        ...
+
+    def converse(self, conversation: Conversation[T], /) -> T:
+        """Lead a conversation to its end."""
         ...
 
 
 class Asynchronous(Protocol):
-    """What sends a call without holding up an event loop."""
+    """A client that does not hold up its event loop."""
 
     async def send(self, call: Call[T], /) -> T:
-        """The answer."""
+        """Send one request."""
+        ...
+
+    async def converse(self, conversation: Conversation[T], /) -> T:
+        """Lead a conversation to its end."""
         ...
 
 
@@ -96,18 +134,12 @@ def blocking(build: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P], T]:
     return method
 
 
-def blocking_list(build: Callable[P, Listing[T]]) -> Callable[Concatenate[Any, P], list[T]]:
-    """The same for a list; every page of it."""
+def conversing(build: Callable[P, Conversation[T]]) -> Callable[Concatenate[Any, P], T]:
+    """The same for several requests."""
 
     @wraps(build)
-    def method(self: Blocking, *args: P.args, **kwargs: P.kwargs) -> list[T]:
-        listing = build(*args, **kwargs)
-        page = self.send(listing.first)
-        found = list(page.items)
-        while page.next_cursor:
-            page = self.send(listing.after(page.next_cursor))
-            found += page.items
-        return found
+    def method(self: Blocking, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.converse(build(*args, **kwargs))
 
     return method
 
@@ -122,20 +154,12 @@ def awaitable(build: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P], Awai
     return method
 
 
-def awaitable_list(
-    build: Callable[P, Listing[T]],
-) -> Callable[Concatenate[Any, P], Awaitable[list[T]]]:
-    """The same for a list; every page of it."""
+def awaiting(build: Callable[P, Conversation[T]]) -> Callable[Concatenate[Any, P], Awaitable[T]]:
+    """The same for several requests."""
 
     @wraps(build)
-    async def method(self: Asynchronous, *args: P.args, **kwargs: P.kwargs) -> list[T]:
-        listing = build(*args, **kwargs)
-        page = await self.send(listing.first)
-        found = list(page.items)
-        while page.next_cursor:
-            page = await self.send(listing.after(page.next_cursor))
-            found += page.items
-        return found
+    async def method(self: Asynchronous, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.converse(build(*args, **kwargs))
 
     return method
 
