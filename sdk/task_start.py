@@ -99,13 +99,14 @@ def start(project: str | None, name: str | None, task_type: str, options: Option
 
 
 def _start(project: str | None, name: str | None, task_type: str, options: Options) -> Session:
-    _check(task_type, options)
+    _check(options)
     attempt = session.current()
     if attempt is None and "LOCAL_RANK" in os.environ:
         attempt = _of_launch()
     if attempt is not None and _State.run is None and (attempt.is_remote or not attempt.is_master):
         _join(attempt, options)
         return attempt
+    _check_type(task_type)
     asked = (project, name, task_type)
     if attempt is not None:
         if _State.run is not None and _State.run.request.bootstrap and not options.bootstrap:
@@ -179,13 +180,16 @@ def output_uri_of(value: Any) -> str | None:
     return destinations.checked(value, is_remote=is_remote)
 
 
-def _check(task_type: str, options: Options) -> None:
+def _check_type(task_type: str) -> None:
     if task_type not in TYPES:
         raise InvalidInput(
             f"task_type {task_type!r} is none of {', '.join(TYPES)}",
             field="task_type",
             value=task_type,
         )
+
+
+def _check(options: Options) -> None:
     output_uri_of(options.output_uri)
     if options.auto_connect_frameworks is not False:
         from dray.sdk import hooks
