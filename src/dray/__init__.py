@@ -10,18 +10,20 @@ TYPE_CHECKING = False  # type checkers take it for true; importing `typing` is d
 if TYPE_CHECKING:
     from typing import Any
 
-    from dray.runtime.errors import DrayError
+    from dray.runtime.errors import DrayError, UsageError
     from dray.runtime.models import TaskType
+    from dray.sdk.async_client import AsyncClient
     from dray.sdk.client import Client
     from dray.sdk.logger import Logger
     from dray.sdk.model import InputModel, Model, OutputModel
     from dray.sdk.parameter_class import TaskParameters
     from dray.sdk.storage import StorageManager
-    from dray.sdk.task import Task
+    from dray.sdk.task import Task, TaskTypes
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncClient",
     "Client",
     "DrayError",
     "InputModel",
@@ -32,10 +34,13 @@ __all__ = [
     "Task",
     "TaskParameters",
     "TaskType",
+    "TaskTypes",
+    "UsageError",
     "__version__",
 ]
 
 _HOMES = {
+    "AsyncClient": "dray.sdk.async_client",
     "Client": "dray.sdk.client",
     "DrayError": "dray.runtime.errors",
     "InputModel": "dray.sdk.model",
@@ -46,6 +51,8 @@ _HOMES = {
     "Task": "dray.sdk.task",
     "TaskParameters": "dray.sdk.parameter_class",
     "TaskType": "dray.runtime.models",
+    "TaskTypes": "dray.sdk.task",
+    "UsageError": "dray.runtime.errors",
 }
 
 
