@@ -22,7 +22,7 @@ from dray.runtime.lease import LeaseTerms, may_start
 from dray.runtime.records import PREPARE
 from dray.runtime.spool_console import ConsoleBounds
 from dray.sdk.client import Client
-from dray.sdk.shipping import Pace, Shipper
+from dray.sdk.ship.shipping import Pace, Shipper
 
 #: After this long without an answer to its end, an attempt says so in the agent's log.
 FINISH_TIMEOUT_S = 60.0

@@ -24,8 +24,8 @@ from dray.runtime.models import OnLost
 from dray.runtime.spool import SpoolWriter
 from dray.runtime.strays import end_strays
 from dray.runtime.subprocesses import ChildProcess
-from dray.sdk.shipping import Shipper
-from dray.sdk.threads import in_thread
+from dray.sdk.runs.threads import in_thread
+from dray.sdk.ship.shipping import Shipper
 
 #: Between two hardware samples; a shorter task has none.
 SAMPLE_EVERY_S = 10.0

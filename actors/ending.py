@@ -14,7 +14,7 @@ from dray.runtime.paths import SpoolPaths
 from dray.runtime.spool_reader import final_record
 from dray.runtime.states import Event
 from dray.runtime.subprocesses import ExitStatus
-from dray.sdk.endings import cause_of, last_words
+from dray.sdk.runs.endings import cause_of, last_words
 
 #: What a machine runs out of, or suffers from; no task can help it.
 _MACHINE_ERRORS = frozenset(

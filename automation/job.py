@@ -59,7 +59,7 @@ class RunningJob:
 
     def status_message(self) -> str:
         """Why it ended; empty when there is nothing to say."""
-        return self.task.get_status_message()
+        return self.task.get_status_message()[1]
 
     def is_pending(self) -> bool:
         """Whether it has not begun: a draft, or in a queue."""
@@ -156,7 +156,8 @@ class RunningJob:
         """Name of the agent that runs it or ran it; None while it is pending."""
         if self.is_pending():
             return None
-        return str((self._facts().get("attempt") or {}).get("agent") or "") or None
+        attempt: dict[str, Any] = self._facts().get("attempt") or {}
+        return str(attempt.get("agent") or "") or None
 
     def delete(self) -> bool:
         """Delete its task and what it left."""
@@ -257,7 +258,8 @@ class Job(RunningJob):
         script = dict[str, Any]()
         for path, value in task_overrides.items():
             if path == "script.requirements.pip":
-                self.task.set_packages(value if isinstance(value, list) else str(value or ""))
+                packages: list[str] | str = value or ""
+                self.task.set_packages(packages)
                 continue
             member = _SCRIPT.get(path)
             if member is None:

@@ -14,7 +14,7 @@ from benchmarks.stand import Stand
 from benchmarks.starts import start_to_first_line
 from dray.runtime.paths import HomePaths
 from dray.sdk.client import Client
-from dray.sdk.transport import Transport
+from dray.sdk.http.transport import Transport
 
 N_ROUNDS = 20
 _SCRIPT = """\

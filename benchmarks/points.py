@@ -28,7 +28,7 @@ from dray.runtime.paths import HomePaths, SpoolPaths
 from dray.runtime.records import RECORDS
 from dray.runtime.spool import SpoolWriter
 from dray.sdk.client import Client
-from dray.sdk.shipping import Shipper
+from dray.sdk.ship.shipping import Shipper
 
 N_POINTS = 200_000
 N_SERIES = 8

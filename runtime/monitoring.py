@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-#: Name below the spool's folder; ``sdk/task_start.py`` writes it.
+#: Name below the spool's folder; ``sdk/tasks/start.py`` writes it.
 FILE = "monitoring.json"
 
 

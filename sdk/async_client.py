@@ -18,11 +18,11 @@ from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
 from dray.runtime.models import Task
 from dray.runtime.registry import Model
-from dray.sdk.async_transport import AsyncTransport
-from dray.sdk.call import Call, Conversation, Pause, Work, at, awaitable, awaiting
 from dray.sdk.calls import admin, blobs, models, results, tasks
 from dray.sdk.calls import attempts as running
-from dray.sdk.server_address import find_server
+from dray.sdk.http.async_transport import AsyncTransport
+from dray.sdk.http.call import Call, Conversation, Pause, Work, at, awaitable, awaiting
+from dray.sdk.http.server_address import find_server
 
 T = TypeVar("T")
 

@@ -79,15 +79,16 @@ def file_of(module: str) -> str:
 
 def record(script: str, module: str, arguments: list[str], names: dict[str, str]) -> None:
     """Join the run this process belongs to, or begin one of ``script``."""
-    from dray.sdk import session, task_start
-    from dray.sdk.argument_watch import watch
+    from dray.sdk import session
+    from dray.sdk.parameters.argument_watch import watch
+    from dray.sdk.tasks import start as task_start
 
     watch()
     options = task_start.Options(bootstrap=True)
     if session.current() is None:  # nobody's run yet: begin one, of this script
         from pathlib import Path
 
-        from dray.sdk.entry import Entry
+        from dray.sdk.capture.entry import Entry
 
         options.entry = Entry(Path(script), module, tuple(arguments))
     task_start.start(names.get("project"), names.get("name"), "training", options)

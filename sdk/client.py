@@ -18,11 +18,11 @@ from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
 from dray.runtime.models import Task
 from dray.runtime.registry import Model
-from dray.sdk.call import Call, Conversation, Pause, Work, at, blocking, conversing
 from dray.sdk.calls import admin, blobs, models, results, tasks
 from dray.sdk.calls import attempts as running
-from dray.sdk.server_address import NOT_CONFIGURED, find_server
-from dray.sdk.transport import Transport
+from dray.sdk.http.call import Call, Conversation, Pause, Work, at, blocking, conversing
+from dray.sdk.http.server_address import NOT_CONFIGURED, find_server
+from dray.sdk.http.transport import Transport
 
 __all__ = ["NOT_CONFIGURED", "Client", "find_server"]
 
@@ -56,7 +56,7 @@ class Client:
         Raises:
             ServerUnreachable: neither is there.
         """
-        companions = sys.modules.get("dray.sdk.companion")
+        companions = sys.modules.get("dray.sdk.runs.companion")
         if companions is not None:  # runs were closed here: what they recorded is asked for too
             companions.settle()
         url, token = find_server(settings)

@@ -12,12 +12,12 @@ from dray.runtime.errors import WrongType
 from dray.runtime.spool import SpoolWriter
 from dray.sdk import session
 from dray.sdk.light import TYPE_CHECKING
-from dray.sdk.logger_media import MediaReports
-from dray.sdk.logger_plots import PlotReports
+from dray.sdk.reporting.logger_media import MediaReports
+from dray.sdk.reporting.logger_plots import PlotReports
 from dray.sdk.session import Session
 
 if TYPE_CHECKING:
-    from dray.sdk.log_capture import LogCapture
+    from dray.sdk.reporting.log_capture import LogCapture
 
 #: Numbers of the ``logging`` module as words of a text record.
 _LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
@@ -79,7 +79,7 @@ class Logger(PlotReports, MediaReports):
             TypeError: the name is no text, or the value no number.
             ValueError: the value is text that is no number.
         """
-        from dray.sdk import plain
+        from dray.sdk.plots import plain
 
         name = plain.text("name", name)
         number = plain.number(f"value of {name!r}", value)
@@ -138,7 +138,7 @@ class Logger(PlotReports, MediaReports):
 
         They have their level, and what no handler prints is kept too.
         """
-        from dray.sdk.log_capture import LogCapture
+        from dray.sdk.reporting.log_capture import LogCapture
 
         return LogCapture(self._attempt.record, self._say_silently)
 
@@ -156,14 +156,14 @@ class Logger(PlotReports, MediaReports):
         Raises:
             TypeError: one of them is no number.
         """
-        from dray.sdk import not_finite
+        from dray.sdk.reporting import not_finite
 
         not_finite.replace("nan", value, warn_period)
 
     @classmethod
     def set_reporting_inf_value(cls, value: float, warn_period: int = 1000) -> None:
         """The same for infinity, of either sign."""
-        from dray.sdk import not_finite
+        from dray.sdk.reporting import not_finite
 
         not_finite.replace("inf", value, warn_period)
 
@@ -199,7 +199,7 @@ class Logger(PlotReports, MediaReports):
         if self._attempt.is_remote:
             sys.stdout.write(text)
         else:
-            from dray.sdk import streams
+            from dray.sdk.reporting import streams
 
             streams.keep(text)
 

@@ -9,32 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dray.sdk import argument_watch, task_start
-from dray.sdk.handle import RunningHandle
 from dray.sdk.light import TYPE_CHECKING
-from dray.sdk.task_parts import Parts, PartsBase
-from dray.sdk.word_sets import TaskTypes
+from dray.sdk.parameters import argument_watch
+from dray.sdk.tasks import start as task_start
+from dray.sdk.tasks.handle import RunningHandle
+from dray.sdk.tasks.parts import Parts, PartsBase
+from dray.sdk.tasks.word_sets import TaskTypes
 
 if TYPE_CHECKING:
     import os
     from typing import Any
 
-    from dray.sdk.task_abort import TaskAbort
-    from dray.sdk.task_before import TaskBefore
-    from dray.sdk.task_code import TaskCode
-    from dray.sdk.task_configuration import TaskConfiguration
-    from dray.sdk.task_found import TaskFound
-    from dray.sdk.task_iterations import TaskIterations
-    from dray.sdk.task_labels import TaskLabels
-    from dray.sdk.task_life import TaskLife
-    from dray.sdk.task_models import TaskModels
-    from dray.sdk.task_moves import TaskMoves
-    from dray.sdk.task_outputs import TaskOutputs
-    from dray.sdk.task_parameters import TaskHyperparameters
-    from dray.sdk.task_policy import TaskPolicy
-    from dray.sdk.task_properties import TaskProperties
-    from dray.sdk.task_requirements import TaskRequirements
-    from dray.sdk.task_run import TaskRun
+    from dray.sdk.tasks.abort import TaskAbort
+    from dray.sdk.tasks.before import TaskBefore
+    from dray.sdk.tasks.code import TaskCode
+    from dray.sdk.tasks.configuration import TaskConfiguration
+    from dray.sdk.tasks.found import TaskFound
+    from dray.sdk.tasks.iterations import TaskIterations
+    from dray.sdk.tasks.labels import TaskLabels
+    from dray.sdk.tasks.life import TaskLife
+    from dray.sdk.tasks.models import TaskModels
+    from dray.sdk.tasks.moves import TaskMoves
+    from dray.sdk.tasks.outputs import TaskOutputs
+    from dray.sdk.tasks.parameters import TaskHyperparameters
+    from dray.sdk.tasks.policy import TaskPolicy
+    from dray.sdk.tasks.properties import TaskProperties
+    from dray.sdk.tasks.requirements import TaskRequirements
+    from dray.sdk.tasks.run import TaskRun
 
     Kind = type
 

@@ -11,7 +11,7 @@ from dray.runtime.models import Task as TaskModel
 from dray.sdk.backend.entity import Answers, Entity, Struct
 from dray.sdk.backend.service import Service, unknown
 from dray.sdk.task import Task
-from dray.sdk.task_export import described
+from dray.sdk.tasks.export import described
 
 #: How many tasks are answered when no page is asked for, as ClearML does.
 _PAGE_SIZE = 500

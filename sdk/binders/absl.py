@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dray.sdk import flow_text, parameters
 from dray.sdk.binders import recorder
+from dray.sdk.parameters import flow_text
+from dray.sdk.parameters import values as parameters
 
 SECTION = "TF_DEFINE"
 _LIBRARY = "absl"

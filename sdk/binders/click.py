@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from dray.sdk import flow_text, parameters
 from dray.sdk.binders import recorder
+from dray.sdk.parameters import flow_text
+from dray.sdk.parameters import values as parameters
 
 COMMAND = "click.Command"
 _LIBRARY = "click"

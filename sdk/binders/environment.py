@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from dray.runtime import aliases
-from dray.sdk import parameters
 from dray.sdk.light import TYPE_CHECKING
+from dray.sdk.parameters import values as parameters
 
 if TYPE_CHECKING:
     from dray.sdk.session import Session
@@ -57,6 +57,6 @@ def _patterns() -> str:
     given = aliases.variable("LOG_ENVIRONMENT")
     if given is not None:
         return given
-    start = sys.modules.get("dray.sdk.task_start")
+    start = sys.modules.get("dray.sdk.tasks.start")
     run = None if start is None else start.current_run()
     return "" if run is None else run.settings.log_environment

@@ -9,8 +9,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-from dray.sdk import flow_text, parameters
 from dray.sdk.binders import recorder
+from dray.sdk.parameters import flow_text
+from dray.sdk.parameters import values as parameters
 
 COMMAND = "fire.Command"
 #: Description of what stands on the command line without a name, ``*args``.

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from dray.sdk import argument_watch, parameters
 from dray.sdk.binders import recorder
+from dray.sdk.parameters import argument_watch
+from dray.sdk.parameters import values as parameters
 
 SECTION = "Hydra"
 CONFIGURATION = "OmegaConf"
@@ -147,7 +148,7 @@ def _is_group(context: Any, override: str) -> bool:
 
 def _end_job(result: Any) -> None:
     """Of several jobs in one process, each that began a task ends it: the next has its own."""
-    start = sys.modules.get("dray.sdk.task_start")
+    start = sys.modules.get("dray.sdk.tasks.start")
     run = None if start is None else start.current_run()
     if run is not None and str(getattr(result.status, "name", "")) == "COMPLETED":
         from dray.sdk.task import Task

@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
-from dray.sdk import parameters
 from dray.sdk.binders import recorder
+from dray.sdk.parameters import values as parameters
 
 IGNORE = "_ignore_ui_overrides_"
 _LIBRARY = "jsonargparse"

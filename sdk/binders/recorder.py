@@ -9,10 +9,11 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 
-from dray.sdk import hooks, parameters, session
-from dray.sdk.argument_watch import SECTION, State
+from dray.sdk import hooks, session
 from dray.sdk.hooks.watch import tell_once
 from dray.sdk.light import TYPE_CHECKING, cast
+from dray.sdk.parameters import values as parameters
+from dray.sdk.parameters.argument_watch import SECTION, State
 
 if TYPE_CHECKING:
     from typing import Any

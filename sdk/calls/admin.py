@@ -7,7 +7,7 @@ from typing import Any
 from dray.runtime.answers import IntegrityReport, ServerInfo
 from dray.runtime.codec import to_json
 from dray.runtime.models import AgentRecord, Project, Queue, QueueEntry
-from dray.sdk.call import (
+from dray.sdk.http.call import (
     Call,
     Conversation,
     as_,

@@ -7,7 +7,7 @@ from typing import Any
 from dray.runtime.answers import Enqueued, FrameReply, Started
 from dray.runtime.codec import to_json
 from dray.runtime.records import FRAME_TYPE, Frame, encode_frame
-from dray.sdk.call import Call, as_, as_nothing, at
+from dray.sdk.http.call import Call, as_, as_nothing, at
 
 #: A renewal that is not answered by then is tried again: the fence leaves room for few tries.
 RENEW_TIMEOUT_S = 5.0

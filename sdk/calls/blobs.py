@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dray.runtime.errors import InvalidInput, OffsetMismatch, ServerUnreachable
-from dray.sdk.call import Call, Conversation, Work, ask, at, pause
-from dray.sdk.transport import pause_s
+from dray.sdk.http.call import Call, Conversation, Work, ask, at, pause
+from dray.sdk.http.transport import pause_s
 
 #: Hashes asked about in one request: 4096 of them are about 280 KB of JSON.
 MISSING_BATCH = 4096

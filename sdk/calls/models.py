@@ -9,7 +9,7 @@ from dray.runtime.answers import Page
 from dray.runtime.codec import from_json, to_json
 from dray.runtime.models import ModelRef
 from dray.runtime.registry import Model, ModelEvent
-from dray.sdk.call import Call, as_, as_items, as_nothing, as_page, at, creating
+from dray.sdk.http.call import Call, as_, as_items, as_nothing, as_page, at, creating
 
 
 def create_model(

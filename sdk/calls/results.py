@@ -9,7 +9,7 @@ from typing import Any
 
 from dray.runtime.answers import ConsolePage, Media, Plot, Series
 from dray.runtime.models import Artifact
-from dray.sdk.call import (
+from dray.sdk.http.call import (
     Call,
     Conversation,
     as_,

@@ -12,7 +12,17 @@ from dray.runtime.codec import to_json
 from dray.runtime.errors import ServerUnreachable
 from dray.runtime.models import Attempt, AuditEntry, Task
 from dray.runtime.states import State, is_terminal
-from dray.sdk.call import Call, Conversation, as_, as_items, as_nothing, as_page, ask, at, creating
+from dray.sdk.http.call import (
+    Call,
+    Conversation,
+    as_,
+    as_items,
+    as_nothing,
+    as_page,
+    ask,
+    at,
+    creating,
+)
 
 #: Longest one long poll waits at the server; the next one follows at once.
 POLL_S = 30.0

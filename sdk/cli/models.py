@@ -138,7 +138,7 @@ def download(
 
     from dray.runtime.codec import to_json
     from dray.runtime.errors import NotFound
-    from dray.sdk import places
+    from dray.sdk.storage import places
 
     model = session.client.get_model(model_id)
     target = to or Path(model.filename or model.id)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dray.runtime.errors import InvalidInput, NotFound
-from dray.sdk import whoami
 from dray.sdk.cli import options
+from dray.sdk.runs import whoami
 
 if TYPE_CHECKING:
     from dray.runtime.models import Task
@@ -106,8 +106,8 @@ def _remote_execution(wanted: Wanted) -> dict[str, Any]:
 
 
 def _local_execution(session: Session, wanted: Wanted) -> tuple[dict[str, Any], str]:
-    from dray.sdk.capture import Entry, capture
-    from dray.sdk.task_create import send_code
+    from dray.sdk.capture.captured import Entry, capture
+    from dray.sdk.tasks.create import send_code
 
     for option, value in (("--branch", wanted.branch), ("--commit", wanted.commit)):
         if value is not None:

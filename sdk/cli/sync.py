@@ -13,7 +13,7 @@ from dray.sdk.cli.output import Column
 from dray.sdk.cli.session import Session, verb, verbs
 
 if TYPE_CHECKING:
-    from dray.sdk.sync import SyncReport
+    from dray.sdk.ship.sync import SyncReport
 
 app = verbs()
 
@@ -30,8 +30,8 @@ def sync(
     ] = False,
 ) -> None:
     """Ship runs recorded offline. In whole or in part, as often as one likes."""
-    from dray.sdk.offline import opened
-    from dray.sdk.sync import sync as ship
+    from dray.sdk.runs.offline import opened
+    from dray.sdk.ship.sync import sync as ship
 
     reports: list[SyncReport] = []
     for folder in _chosen(session, folders or [], all_):
@@ -46,7 +46,7 @@ def sync(
 
 def _chosen(session: Session, folders: list[Path], every: bool) -> list[Path]:
     from dray.runtime.paths import HomePaths
-    from dray.sdk.sync import find_spools
+    from dray.sdk.ship.sync import find_spools
 
     if every == bool(folders):
         raise InvalidInput("say what to ship: folders of runs, or --all", field="FOLDER")

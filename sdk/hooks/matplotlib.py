@@ -56,7 +56,7 @@ class Figures:
 
     def report(self, figure: Any) -> None:
         """Record ``figure``, unless the script itself has reported it through its logger."""
-        from dray.sdk import plots_matplotlib
+        from dray.sdk.plots import matplotlib_figures as plots_matplotlib
 
         figure = plots_matplotlib.figure_of(figure)
         if plots_matplotlib.is_reported(figure) or not figure.axes:
@@ -82,7 +82,7 @@ class Figures:
 
     def _iteration(self) -> int:
         """The step the script has come to: that of its last scalar."""
-        from dray.sdk import task_iterations
+        from dray.sdk.tasks import iterations as task_iterations
 
         came_to = task_iterations.last_recorded(self._attempt)
         return max(0, came_to - self._attempt.initial_iteration)

@@ -106,7 +106,7 @@ class Recorder:
             self._put_file(logdir, event, value.tag, default, string)
 
     def _put_file(self, logdir: str, event: Any, tag: str, default: str, data: bytes) -> None:
-        from dray.sdk import media
+        from dray.sdk.reporting import media
 
         title, series = self._names.sample(logdir, tag, default)
         step = self._names.step(title, series, event.step)
@@ -126,7 +126,7 @@ class Recorder:
             self._put_plot(title, series, event.step, figure)
 
     def _put_plot(self, title: str, series: str, step: int, figure: dict[str, Any]) -> None:
-        from dray.sdk import reports
+        from dray.sdk.plots import reports
 
         step = self._names.step(title, series, step)
         reports.put_plot(self._attempt, title, series, step, figure)

@@ -137,7 +137,7 @@ class Files:
             return
         agreed.weights_object = None
         name = _stem(agreed.upload_filename) if agreed.upload_filename else None
-        from dray.sdk import model_saves
+        from dray.sdk.models import saves as model_saves
 
         agreed.model = model_saves.saved(
             self._capture.attempt,
@@ -158,7 +158,7 @@ class Files:
         agreed = _call(WeightsFileHandler._pre, "load", info)  # pyright: ignore[reportPrivateUsage]
         if agreed is None:
             return
-        from dray.sdk import model_saves
+        from dray.sdk.models import saves as model_saves
 
         agreed.model = model_saves.loaded(
             self._capture.attempt, agreed.local_model_path, agreed.framework

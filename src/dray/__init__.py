@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from dray.sdk.async_client import AsyncClient
     from dray.sdk.client import Client
     from dray.sdk.logger import Logger
-    from dray.sdk.model import InputModel, Model, OutputModel
-    from dray.sdk.parameter_class import TaskParameters
-    from dray.sdk.storage import StorageManager
+    from dray.sdk.models.names import InputModel, Model, OutputModel
+    from dray.sdk.parameters.parameter_class import TaskParameters
+    from dray.sdk.storage.manager import StorageManager
     from dray.sdk.task import Task, TaskTypes
 
 __version__ = "0.1.0"
@@ -43,13 +43,13 @@ _HOMES = {
     "AsyncClient": "dray.sdk.async_client",
     "Client": "dray.sdk.client",
     "DrayError": "dray.runtime.errors",
-    "InputModel": "dray.sdk.model",
+    "InputModel": "dray.sdk.models.names",
     "Logger": "dray.sdk.logger",
-    "Model": "dray.sdk.model",
-    "OutputModel": "dray.sdk.model",
-    "StorageManager": "dray.sdk.storage",
+    "Model": "dray.sdk.models.names",
+    "OutputModel": "dray.sdk.models.names",
+    "StorageManager": "dray.sdk.storage.manager",
     "Task": "dray.sdk.task",
-    "TaskParameters": "dray.sdk.parameter_class",
+    "TaskParameters": "dray.sdk.parameters.parameter_class",
     "TaskType": "dray.runtime.models",
     "TaskTypes": "dray.sdk.task",
     "UsageError": "dray.runtime.errors",

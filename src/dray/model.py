@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dray.sdk.model import BaseModel, Framework, InputModel, Model, OutputModel
+from dray.sdk.models.names import BaseModel, Framework, InputModel, Model, OutputModel
 
 __all__ = ["BaseModel", "Framework", "InputModel", "Model", "OutputModel"]

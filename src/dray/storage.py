@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dray.sdk.storage import StorageManager
+from dray.sdk.storage.manager import StorageManager
 
 __all__ = ["StorageManager"]

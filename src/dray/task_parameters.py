@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from dray.sdk.parameter_class import TaskParameters, param, percent_param, range_validator
+from dray.sdk.parameters.parameter_class import (
+    TaskParameters,
+    param,
+    percent_param,
+    range_validator,
+)
 
 __all__ = ["TaskParameters", "param", "percent_param", "range_validator"]

@@ -10,7 +10,7 @@ from tests.frameworks.conftest import INIT, Run
 
 #: Ends each script that a recorder is broken in: every hook of a model comes to these.
 BROKEN = """\
-from dray.sdk import model_saves
+from dray.sdk.models import saves as model_saves
 def broken(*args, **kwargs):
     raise RuntimeError("odd")
 model_saves.saved = model_saves.loaded = broken

@@ -101,7 +101,7 @@ def _tell(agent: Agent, run: AttemptRun) -> None:
 
 @dataclass
 class AttemptRun:
-    """Mirrors ``actors/attempt.py`` with the shipper of ``sdk/shipping.py``.
+    """Mirrors ``actors/attempt.py`` with the shipper of ``sdk/ship/shipping.py``.
 
     Attributes:
         last_confirmed: the node's monotonic time at which the last request was sent that the

@@ -73,7 +73,7 @@ RULES = (
         ),
     ),
     # For event loops, so never in a training process.
-    Rule("sdk/async_transport.py", (*RUNTIME, "dray.sdk", "-dray.sdk.cli"), ("httpx2",)),
+    Rule("sdk/http/async_transport.py", (*RUNTIME, "dray.sdk", "-dray.sdk.cli"), ("httpx2",)),
     Rule("sdk/cli", (*RUNTIME, "dray.sdk"), ("typer",), lazily=("rich",)),
     Rule("sdk/cli/cluster.py", (*RUNTIME, "dray.sdk"), ("typer",), ("rich", "dray.actors.cluster")),
     Rule(
@@ -102,7 +102,7 @@ RULES = (
     # An agent ships what its child wrote with the very code of a run started by hand.
     Rule(
         "actors/attempt.py",
-        ("dray.runtime", "dray.actors", "dray.sdk.client", "dray.sdk.shipping"),
+        ("dray.runtime", "dray.actors", "dray.sdk.client", "dray.sdk.ship.shipping"),
         ("anyio",),
     ),
     Rule(
@@ -111,12 +111,12 @@ RULES = (
             "dray.runtime",
             "dray.envbuilder.launch",
             "dray.actors",
-            "dray.sdk.shipping",
-            "dray.sdk.threads",
+            "dray.sdk.ship.shipping",
+            "dray.sdk.runs.threads",
         ),
         ("anyio",),
     ),
-    Rule("actors/ending.py", ("dray.runtime", "dray.sdk.endings")),
+    Rule("actors/ending.py", ("dray.runtime", "dray.sdk.runs.endings")),
     Rule(
         "actors/preparation.py",
         ("dray.runtime", "dray.envbuilder", "dray.actors", "dray.sdk.client"),
@@ -227,7 +227,7 @@ def test_every_rule_is_about_something() -> None:
         ("from dray.sdk import client", "runtime/states.py"),
         ("from dray.runtime import store", "sdk/client.py"),
         ("from dray.runtime.store.database import Database", "envbuilder/build.py"),
-        ("import git", "sdk/capture.py"),
+        ("import git", "sdk/capture/captured.py"),
         ("from dray.actors import cluster", "sdk/cli/cluster.py"),
         ("def f():\n from dray.actors.cluster import up", "sdk/cli/tasks.py"),
         ("import runtime.states", "api/app.py"),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dray.sdk.logger_shapes import SeriesInfo
+from dray.sdk.reporting.logger_shapes import SeriesInfo
 
 __all__ = ["SeriesInfo"]

@@ -263,7 +263,7 @@ _OF_KEEPER = (
 _CHILD = "actors/child.py"
 _CHILD_TESTS = "tests/unit/actors/test_child.py"
 _ATTEMPT = "actors/attempt.py"
-_SHIPPING = "sdk/shipping.py"
+_SHIPPING = "sdk/ship/shipping.py"
 _SHIPPING_TESTS = "tests/unit/sdk/test_shipping.py"
 
 _OF_AGENT = (

@@ -29,7 +29,7 @@ from dray.runtime.config import Settings
 from dray.runtime.models import OnLost, Policy, Task
 from dray.runtime.paths import NodePaths
 from dray.runtime.subprocesses import Supervisor
-from dray.sdk.shipping import Shipper
+from dray.sdk.ship.shipping import Shipper
 from tests.unit.runtime.processes import DAEMONISES, STUBBORN, WAITS, is_alive
 from tests.waiting import wait_until
 

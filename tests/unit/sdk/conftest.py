@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from dray.runtime.models import ConfigObject, Parameter
-from dray.sdk import argument_watch, arguments, session
+from dray.sdk import session
 from dray.sdk.hooks import watch
+from dray.sdk.parameters import argument_watch, arguments
 from dray.sdk.session import Session
 from tests.unit.sdk.live import TOKEN, Live, serving
 from tests.unit.sdk.repositories import Repository

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dray.runtime.models import Parameter
-from dray.sdk import argument_watch, arguments
+from dray.sdk.parameters import argument_watch, arguments
 from dray.sdk.session import Session
 from tests.unit.sdk.conftest import Begin
 from tests.unit.sdk.scripts import read_records

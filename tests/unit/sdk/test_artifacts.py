@@ -17,10 +17,11 @@ import pytest
 from dray.runtime.codec import from_json
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.runtime.models import Artifact
-from dray.sdk import archives, artifact_formats, registered
-from dray.sdk.handle import RunningHandle
+from dray.sdk.artifacts import archives, registered
+from dray.sdk.artifacts import formats as artifact_formats
 from dray.sdk.session import Session
 from dray.sdk.task import Task
+from dray.sdk.tasks.handle import RunningHandle
 from tests.unit.sdk.conftest import Begin
 from tests.unit.sdk.scripts import read_records
 

@@ -18,9 +18,9 @@ from dray.runtime.errors import InvalidInput, NotFound, ServerUnreachable
 from dray.runtime.records import Frame
 from dray.runtime.states import State
 from dray.sdk.async_client import AsyncClient
-from dray.sdk.call import Call
 from dray.sdk.calls import admin, attempts, blobs, models, results, tasks
 from dray.sdk.client import Client
+from dray.sdk.http.call import Call
 from tests.unit.sdk.live import TOKEN, Live
 
 #: What comes or goes piece by piece: method and path, as both clients ask for it.

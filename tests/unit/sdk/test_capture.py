@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dray.sdk import capture_packages, checkout
-from dray.sdk.capture import Captured, Entry, Wishes, capture
+from dray.sdk.capture import checkout
+from dray.sdk.capture import packages as capture_packages
+from dray.sdk.capture.captured import Captured, Entry, Wishes, capture
 from tests.unit.sdk.repositories import Repository
 
 
@@ -93,7 +94,7 @@ class TestRepository:
         self, repository: Repository, tmp_path: Path
     ) -> None:
         code = (
-            "from pathlib import Path\nfrom dray.sdk.capture import Entry, capture\n"
+            "from pathlib import Path\nfrom dray.sdk.capture.captured import Entry, capture\n"
             f"c = capture(Entry(Path({str(repository.root / 'train.py')!r})), Path.cwd())\n"
             "print(c.warnings)"
         )
@@ -162,7 +163,7 @@ class TestDiff:
     def test_a_huge_diff_is_a_warning(
         self, repository: Repository, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("dray.sdk.capture.DIFF_LIMIT_BYTES", 100)
+        monkeypatch.setattr("dray.sdk.capture.captured.DIFF_LIMIT_BYTES", 100)
         repository.write(train_py="x" * 200)
         found = captured(repository)
         assert "diff" not in found.execution
@@ -197,7 +198,7 @@ class TestPlace:
         self, repository: Repository, arguments: list[str]
     ) -> None:
         repository.write(
-            train_py="from dray.sdk.capture import entry_of_process\n"
+            train_py="from dray.sdk.capture.captured import entry_of_process\n"
             "e = entry_of_process()\nprint(e.script.name, e.module, e.arguments)\n"
         )
         done = subprocess.run(

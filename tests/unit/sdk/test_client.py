@@ -29,7 +29,7 @@ from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, STDOUT, Chunk, Frame, encode_record
 from dray.runtime.states import Phase, State
 from dray.sdk.client import Client, find_server
-from dray.sdk.shipping import Shipper
+from dray.sdk.ship.shipping import Shipper
 from tests.unit.sdk.live import TOKEN, Live, serving
 
 

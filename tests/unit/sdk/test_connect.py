@@ -19,9 +19,9 @@ from omegaconf import OmegaConf
 
 from dray.runtime.errors import InvalidInput, UsageError
 from dray.runtime.models import ConfigObject, Parameter
-from dray.sdk.handle import RunningHandle
 from dray.sdk.session import Session
 from dray.sdk.task import Task
+from dray.sdk.tasks.handle import RunningHandle
 from dray.task_parameters import TaskParameters, param, percent_param
 from tests.unit.sdk.conftest import Begin
 from tests.unit.sdk.scripts import read_records

@@ -12,8 +12,8 @@ from dray.runtime.codec import to_json
 from dray.runtime.errors import InvalidInput
 from dray.runtime.records import Chunk, Frame, encode_record
 from dray.runtime.states import State
-from dray.sdk import continuing
-from dray.sdk.continuing import Wanted
+from dray.sdk.runs import continuing
+from dray.sdk.runs.continuing import Wanted
 from tests.unit.sdk.live import Live
 from tests.unit.sdk.scripts import INIT, Machine, ended, task_of
 

@@ -10,7 +10,7 @@ import pytest
 
 from dray.runtime.causes import CauseKind
 from dray.runtime.paths import SpoolPaths
-from dray.sdk import endings
+from dray.sdk.runs import endings
 from tests.unit.sdk.scripts import INIT, Machine, Ran, final
 
 

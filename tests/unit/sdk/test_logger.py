@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from dray.sdk import not_finite, session
+from dray.sdk import session
 from dray.sdk.logger import Logger
+from dray.sdk.reporting import not_finite
 from tests.unit.sdk.conftest import Begin
 from tests.unit.sdk.scripts import read_records
 

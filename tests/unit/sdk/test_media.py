@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dray.runtime.errors import UsageError
-from dray.sdk import images
 from dray.sdk.logger import Logger
+from dray.sdk.plots import images
 from dray.sdk.session import Session
 from tests.unit.sdk.conftest import Begin
 from tests.unit.sdk.scripts import read_records

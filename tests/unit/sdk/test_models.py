@@ -12,10 +12,11 @@ import pytest
 
 from dray import InputModel, Model, OutputModel, Task
 from dray.runtime.errors import InvalidInput, NotFound, UsageError
-from dray.sdk import model_records, model_saves
-from dray.sdk.handle import RunningHandle
-from dray.sdk.model import Framework
+from dray.sdk.models import records as model_records
+from dray.sdk.models import saves as model_saves
+from dray.sdk.models.names import Framework
 from dray.sdk.session import Session
+from dray.sdk.tasks.handle import RunningHandle
 from tests.unit.sdk.live import Live
 
 Begin = Callable[..., Session]

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dray.sdk import flow_text
-from dray.sdk.parameters import as_record, from_text, guess, is_storable, to_text
+from dray.sdk.parameters import flow_text
+from dray.sdk.parameters.values import as_record, from_text, guess, is_storable, to_text
 
 
 class Colour(enum.Enum):

@@ -16,9 +16,9 @@ from dray.runtime.errors import OffsetMismatch, ServerUnreachable, StaleEpoch
 from dray.runtime.models import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, STDERR, STDOUT, encode_record
-from dray.sdk.parcels import News, ParcelService
-from dray.sdk.shipped import Shipped, load_shipped, save_shipped
-from dray.sdk.uploads import Blob
+from dray.sdk.ship.parcels import News, ParcelService
+from dray.sdk.ship.shipped import Shipped, load_shipped, save_shipped
+from dray.sdk.ship.uploads import Blob
 from tests.unit.sdk.sink import Sink, append, lost
 
 DONE = causes.exited(0)

@@ -16,7 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dray.runtime.errors import InvalidInput, WrongType
-from dray.sdk import plain, plots, plots_space, plots_tables
+from dray.sdk.plots import figures as plots
+from dray.sdk.plots import plain
+from dray.sdk.plots import space as plots_space
+from dray.sdk.plots import tables as plots_tables
 
 BIG: Any = "big"
 NUMBERS = st.integers(-(2**70), 2**70) | st.floats() | st.booleans()

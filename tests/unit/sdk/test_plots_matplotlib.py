@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from dray.sdk import plots_axes, plots_matplotlib
 from dray.sdk.logger import Logger
+from dray.sdk.plots import axes as plots_axes
+from dray.sdk.plots import matplotlib_figures as plots_matplotlib
 from dray.sdk.session import Session
 from tests.unit.sdk.conftest import Begin
 from tests.unit.sdk.scripts import read_records

@@ -7,8 +7,8 @@ import pytest
 from dray.runtime.codec import to_json
 from dray.runtime.errors import InvalidInput, NotEditable
 from dray.runtime.models import OnLost
-from dray.sdk.handle import ServerHandle
 from dray.sdk.task import Task
+from dray.sdk.tasks.handle import ServerHandle
 from tests.unit.sdk.live import Live
 from tests.unit.sdk.scripts import INIT, Machine, task_of
 

@@ -16,7 +16,10 @@ import pytest
 from dray.runtime import aliases
 from dray.runtime.models import Parameter, TaskType
 from dray.runtime.spool import SpoolWriter
-from dray.sdk import code_beside, ranks, task_parts, task_start
+from dray.sdk.capture import code_beside
+from dray.sdk.runs import ranks
+from dray.sdk.tasks import parts as task_parts
+from dray.sdk.tasks import start as task_start
 from tests.unit.sdk.live import Live
 from tests.unit.sdk.scripts import INIT, Machine, ended, parameters, read_records, task_of
 from tests.waiting import wait_until

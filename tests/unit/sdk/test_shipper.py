@@ -17,7 +17,7 @@ from dray.runtime.paths import HomePaths, SpoolPaths
 from dray.runtime.records import STDERR, STDOUT
 from dray.runtime.states import State
 from dray.sdk.client import Client
-from dray.sdk.sync import find_spools, sync
+from dray.sdk.ship.sync import find_spools, sync
 from tests.unit.sdk.live import Live, serving
 from tests.unit.sdk.sink import append
 from tests.unit.sdk.spools import fill, make_spool, record, started_spool, still_there, task_id
@@ -66,7 +66,7 @@ def shipper(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The shipper beside a run; ``constants`` of its module can be set."""
     settings = "".join(f"s.{name} = {value}; " for name, value in constants.items())
-    code = f"import sys; import dray.sdk.shipper as s; {settings}sys.exit(s.main())"
+    code = f"import sys; import dray.sdk.ship.shipper as s; {settings}sys.exit(s.main())"
     command = [sys.executable, "-c", code, str(spool.root), "--pid", str(pid)]
     environment = {
         **os.environ,

@@ -17,8 +17,8 @@ from dray.runtime.models import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, STDOUT
 from dray.runtime.states import State
-from dray.sdk import shipping
-from dray.sdk.shipping import Pace, Shipper
+from dray.sdk.ship import shipping
+from dray.sdk.ship.shipping import Pace, Shipper
 from tests.unit.sdk.sink import PATIENCE_S, Sink, append, lost
 from tests.unit.sdk.test_parcels import artifact
 from tests.waiting import wait_until

@@ -10,7 +10,7 @@ import pytest
 
 from dray.runtime.errors import InvalidInput, TooLarge
 from dray.runtime.snapshots import decode_manifest, digest
-from dray.sdk import checkout, snapshot
+from dray.sdk.capture import checkout, snapshot
 from tests.unit.sdk.repositories import Repository
 
 MIB = 1 << 20

@@ -16,7 +16,8 @@ import pytest
 
 from dray import StorageManager
 from dray.runtime.errors import InvalidInput
-from dray.sdk import places, storage_cache
+from dray.sdk.storage import cache as storage_cache
+from dray.sdk.storage import places
 from tests.unit.sdk.live import TOKEN, Live
 
 

@@ -13,9 +13,9 @@ from dray.runtime.paths import HomePaths, SpoolPaths
 from dray.runtime.records import RECORDS, STDERR, STDOUT, Chunk, Frame
 from dray.runtime.states import State
 from dray.sdk.client import Client
-from dray.sdk.endings import cause_of
-from dray.sdk.shipped import Shipped, load_shipped, save_shipped
-from dray.sdk.sync import find_spools, sync
+from dray.sdk.runs.endings import cause_of
+from dray.sdk.ship.shipped import Shipped, load_shipped, save_shipped
+from dray.sdk.ship.sync import find_spools, sync
 from tests.unit.sdk.live import TOKEN, Live, serving
 from tests.unit.sdk.sink import append
 from tests.unit.sdk.spools import fill, make_spool, record, started_spool, task_id

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dray.runtime.paths import SpoolPaths
-from dray.sdk import exits, session
+from dray.sdk import session
+from dray.sdk.runs import exits
 from tests.unit.sdk.live import Live
 from tests.unit.sdk.repositories import Repository
 from tests.unit.sdk.scripts import INIT, NOWHERE, TASK_ID, Machine, agent_spool, final, parameters

@@ -25,9 +25,9 @@ from dray.runtime.models import (
 )
 from dray.runtime.resources import Resources
 from dray.runtime.states import State
-from dray.sdk import task_export
-from dray.sdk.task_records import data_of
-from dray.sdk.word_sets import TaskStatusEnum, TaskTypes
+from dray.sdk.tasks import export as task_export
+from dray.sdk.tasks.records import data_of
+from dray.sdk.tasks.word_sets import TaskStatusEnum, TaskTypes
 
 TASK = Task(
     id="a" * 32,

@@ -14,7 +14,7 @@ import pytest
 from dray import Task
 from dray.runtime.answers import Plot
 from dray.runtime.errors import InvalidInput, WrongType
-from dray.sdk.result_events import figure_of
+from dray.sdk.tasks.result_events import figure_of
 from tests.unit.sdk.live import TOKEN, Live
 from tests.unit.sdk.scripts import INIT, Machine, ended, task_of
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from dray.runtime import causes
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import STDOUT
-from dray.sdk.shipping import Pace, Shipper
-from dray.sdk.throttle import LARGE_BYTES, Throttle
+from dray.sdk.ship.shipping import Pace, Shipper
+from dray.sdk.ship.throttle import LARGE_BYTES, Throttle
 from tests.unit.sdk.sink import Sink, append
 
 DONE = causes.exited(0)

@@ -24,8 +24,8 @@ from dray.runtime.errors import (
     ServerUnreachable,
     error_classes,
 )
-from dray.sdk.sse import ServerEvent, parse_events
-from dray.sdk.transport import Transport, decode_problem, pause_s
+from dray.sdk.http.sse import ServerEvent, parse_events
+from dray.sdk.http.transport import Transport, decode_problem, pause_s
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -211,7 +211,7 @@ def test_a_forked_child_makes_connections_of_its_own(server: Server) -> None:
     # A real fork in a process of its own: pytest's has threads.
     code = """
 import os, sys
-from dray.sdk.transport import Transport
+from dray.sdk.http.transport import Transport
 transport = Transport(sys.argv[1])
 transport.call("GET", "/before")
 pid = os.fork()

@@ -11,8 +11,8 @@ import pytest
 from dray.runtime.errors import ServerUnreachable
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, encode_record
-from dray.sdk.parcels import News, ParcelService
-from dray.sdk.uploads import GIVE_UP_S, Blob, Uploads
+from dray.sdk.ship.parcels import News, ParcelService
+from dray.sdk.ship.uploads import GIVE_UP_S, Blob, Uploads
 from tests.unit.sdk.sink import Sink, append
 
 DATA = b"weights"

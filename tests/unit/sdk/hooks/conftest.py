@@ -75,11 +75,11 @@ class Models:
 def models(monkeypatch: pytest.MonkeyPatch) -> Models:
     """What hooks say about model files."""
     noted = Models()
-    module = ModuleType("dray.sdk.model_saves")
+    module = ModuleType("dray.sdk.models.saves")
     module.saved = noted.note_saved  # type: ignore[attr-defined]
     module.loaded = noted.note_loaded  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "dray.sdk.model_saves", module)
-    monkeypatch.setattr("dray.sdk.model_saves", module, raising=False)
+    monkeypatch.setitem(sys.modules, "dray.sdk.models.saves", module)
+    monkeypatch.setattr("dray.sdk.models.saves", module, raising=False)
     return noted
 
 

@@ -100,7 +100,7 @@ def test_a_picture_is_a_debug_sample(hooked: Hooked) -> None:
 
 
 def test_what_the_script_reports_itself_is_not_recorded_twice(hooked: Hooked) -> None:
-    from dray.sdk import plots_matplotlib
+    from dray.sdk.plots import matplotlib_figures as plots_matplotlib
 
     attempt = hooked()
     plt.plot([1, 2])

@@ -1,0 +1,1 @@
+"""Named outputs: made into bytes, kept, fetched and rebuilt."""

@@ -1,0 +1,1 @@
+"""What is recorded of a script: its code, its packages, where it lies."""

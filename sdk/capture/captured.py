@@ -1,0 +1,196 @@
+"""What is running: entry point, repository, commit, diff, arguments, packages.
+
+Nothing here stops a user's run: what cannot be captured becomes one warning line.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dray.runtime import aliases
+from dray.sdk.capture import checkout, imports
+from dray.sdk.capture import packages as capture_packages
+from dray.sdk.capture.code import place
+from dray.sdk.capture.entry import Entry, Wishes, entry_of_process
+
+__all__ = ["Captured", "Entry", "Wishes", "capture", "entry_of_process"]
+
+#: A larger diff is data that was committed once; a snapshot carries it, a diff cannot.
+DIFF_LIMIT_BYTES = 4 << 20
+#: Member of the execution → variable that says it, after ``DRAY_``.
+_VARIABLES = {
+    "repository": "VCS_REPO_URL",
+    "commit": "VCS_COMMIT_ID",
+    "branch": "VCS_BRANCH",
+    "working_dir": "VCS_WORK_DIR",
+    "entry_point": "VCS_ENTRY_POINT",
+}
+
+
+@dataclass
+class Captured:
+    """What was found.
+
+    Attributes:
+        execution: members of ``models.Execution``.
+        root: of the code: the top of the repository, else the folder of the script.
+        files: the script and the local modules it imports.
+        in_git: whether ``root`` is a git working tree.
+        project: a name for the project, from the repository or folder.
+        warnings: what could not be captured, one line each.
+    """
+
+    execution: dict[str, Any]
+    root: Path | None = None
+    files: list[Path] = field(default_factory=list[Path])
+    in_git: bool = False
+    project: str = ""
+    warnings: list[str] = field(default_factory=list[str])
+
+
+def capture(
+    entry: Entry, cwd: Path, wishes: Wishes | None = None, path: Iterable[str] | None = None
+) -> Captured:
+    """Everything needed to run ``entry`` again, as far as it can be found.
+
+    Args:
+        path: where the script imports from; ``sys.path`` unless said.
+    """
+    asked = wishes or Wishes()
+    captured = Captured(
+        {
+            "arguments": list(entry.arguments),
+            "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
+        }
+    )
+    if entry.script is None:
+        captured.warnings.append("no script is running, so no code was captured")
+        return captured
+    work = None if asked.standalone else _checkout(entry, cwd, captured)
+    script = _without_links(entry.script)
+    captured.root = work.root if work else script.parent
+    captured.in_git = work is not None
+    captured.project = _project(work, captured.root)
+    captured.execution.update(place(entry, cwd, captured.root))
+    search = imports.search_path(captured.root, path)
+    found = imports.follow(script, captured.root, search)
+    captured.files = found.files
+    if work is not None:
+        captured.execution.update(_state(work, captured))
+    else:
+        captured.execution["diff"] = _as_new_files(captured)
+    captured.execution["packages"] = _packages(found, asked, captured)
+    captured.execution.update(_said_by_environment(captured))
+    return captured
+
+
+def _said_by_environment(captured: Captured) -> dict[str, str]:
+    """What variables say of the code in place of git: a build system may know it better."""
+    said = {name: aliases.variable(variable) for name, variable in _VARIABLES.items()}
+    found = {name: value for name, value in said.items() if value is not None}
+    diff = aliases.variable("VCS_DIFF")
+    if diff is not None:
+        try:
+            found["diff"] = base64.b64decode(diff, validate=True).decode("utf-8")
+        except ValueError as exc:
+            captured.warnings.append(f"DRAY_VCS_DIFF is no text in base64: {exc}")
+    return found
+
+
+def _checkout(entry: Entry, cwd: Path, captured: Captured) -> checkout.Checkout | None:
+    assert entry.script is not None  # noqa: S101  (checked by the caller)
+    folder = entry.script.parent
+    if entry.module and imports.INSTALLED.intersection(folder.parts):
+        folder = cwd
+    try:
+        return checkout.open_at(folder)
+    except checkout.GitFailed as exc:
+        captured.warnings.append(f"repository not captured: {exc}")
+        return None
+
+
+def _without_links(script: Path) -> Path:
+    """``script`` with its folder resolved, as git names it, but not the file itself."""
+    return script.parent.resolve() / script.name
+
+
+def _project(work: checkout.Checkout | None, root: Path) -> str:
+    if work is not None and work.url:
+        name = work.url.rstrip("/").replace(":", "/").rpartition("/")[2].removesuffix(".git")
+        if name:
+            return name
+    return root.name or "Untitled"
+
+
+def _state(work: checkout.Checkout, captured: Captured) -> dict[str, str]:
+    state = {"repository": work.url, "commit": work.commit, "branch": work.branch}
+    if not work.commit:
+        captured.warnings.append("the repository has no commit yet; only a snapshot can run it")
+    try:
+        text = checkout.diff(work)
+    except checkout.GitFailed as exc:
+        captured.warnings.append(f"uncommitted changes not captured: {exc}")
+        return state
+    if len(text) > DIFF_LIMIT_BYTES:
+        captured.warnings.append(
+            f"uncommitted changes not captured: {len(text) >> 20} MiB is over the limit of "
+            f"{DIFF_LIMIT_BYTES >> 20} MiB; commit them, or let execute_remotely send a snapshot"
+        )
+        return state
+    return {**state, "diff": text}
+
+
+def _as_new_files(captured: Captured) -> str:
+    """Outside git: the script and its modules, as the diff that would add them."""
+    assert captured.root is not None  # noqa: S101  (set by the caller)
+    parts: list[str] = []
+    for file in captured.files:
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            captured.warnings.append(f"{file} not captured: {exc}")
+            continue
+        parts.append(addition(file.resolve().relative_to(captured.root).as_posix(), text))
+    joined = "".join(parts)
+    if len(joined) > DIFF_LIMIT_BYTES:
+        captured.warnings.append(f"code not captured: over {DIFF_LIMIT_BYTES >> 20} MiB")
+        return ""
+    return joined
+
+
+def addition(name: str, text: str) -> str:
+    """The diff that adds a file ``name`` that holds ``text``."""
+    head = f"diff --git a/{name} b/{name}\nnew file mode 100644\n"
+    lines = text.split("\n")
+    ends_clean = lines[-1] == ""
+    if ends_clean:
+        lines.pop()
+    if not lines:
+        return head
+    body = "".join(f"+{line}\n" for line in lines)
+    if not ends_clean:
+        body += "\\ No newline at end of file\n"
+    count = "+1" if len(lines) == 1 else f"+1,{len(lines)}"
+    return f"{head}--- /dev/null\n+++ b/{name}\n@@ -0,0 {count} @@\n{body}"
+
+
+def _packages(found: imports.Found, wishes: Wishes, captured: Captured) -> list[str]:
+    if wishes.verbatim is not None:
+        return wishes.verbatim
+    try:
+        detected = (
+            capture_packages.frozen(captured.root)
+            if wishes.freeze
+            else capture_packages.requirements(
+                {*found.outside, *capture_packages.needed_by_storage(found.files)}, captured.root
+            )
+        )
+    except Exception as exc:  # damaged metadata of any package ends here
+        captured.warnings.append(f"packages not captured: {type(exc).__name__}: {exc}")
+        detected = []
+    return capture_packages.merge(detected, wishes.forced)

@@ -1,0 +1,1 @@
+"""Requests to a server, blocking and for an event loop."""

@@ -1,0 +1,1 @@
+"""Hyperparameters: what scripts connect, and command lines."""

@@ -1,0 +1,1 @@
+"""Plots as plain JSON, made by pure functions."""

@@ -1,0 +1,1 @@
+"""What stands behind ``Logger``: plots, media, console and logging."""

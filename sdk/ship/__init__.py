@@ -1,0 +1,1 @@
+"""What brings a spool to the server."""

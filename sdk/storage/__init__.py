@@ -1,0 +1,1 @@
+"""Files anywhere: folders, the web, and what fsspec knows."""

@@ -1,0 +1,1 @@
+"""Parts of the ``Task`` facade, and what stands behind them."""
