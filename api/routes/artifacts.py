@@ -13,18 +13,16 @@ from dray.runtime.answers import Page
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.runtime.models import Artifact
 
-router = APIRouter(
-    prefix=f"{API_PREFIX}/tasks/{{id}}/artifacts", tags=["artifacts"], dependencies=[auth.READS]
-)
+router = APIRouter(prefix=f"{API_PREFIX}/tasks/{{id}}/artifacts", tags=["artifacts"])
 
 
-@router.get("")
+@router.get("", dependencies=[auth.READS])
 async def list_artifacts(context: Ctx, task_id: auth.TaskId) -> Page[Artifact]:
     """Every artifact of the task by name."""
     return whole(await context.store.artifacts.list(task_id))
 
 
-@router.get("/{name:path}/content", response_class=FileResponse)
+@router.get("/{name:path}/content", response_class=FileResponse, dependencies=[auth.READS])
 async def content(context: Ctx, task_id: auth.TaskId, name: str) -> FileResponse:
     """The bytes, always as a download: a browser must not show a user's file as a page of ours."""
     artifact = await context.store.artifacts.get(task_id, name)
@@ -69,7 +67,7 @@ async def delete_artifact(
     return await context.store.artifacts.delete(task_id, name, by, context.clock.now())
 
 
-@router.get("/{name:path}")
+@router.get("/{name:path}", dependencies=[auth.READS])
 async def get_artifact(context: Ctx, task_id: auth.TaskId, name: str) -> Artifact:
     """One artifact by its name."""
     return await context.store.artifacts.get(task_id, name)

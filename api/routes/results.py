@@ -23,7 +23,7 @@ T = TypeVar("T")
 #: Points in one page of a whole series.
 PAGE_POINTS = 50_000
 
-router = APIRouter(prefix=f"{API_PREFIX}/tasks/{{id}}", tags=["results"], dependencies=[auth.READS])
+router = APIRouter(prefix=f"{API_PREFIX}/tasks/{{id}}", tags=["results"])
 
 Title = Annotated[str, Query(description="this one only")]
 Series = Annotated[str, Query(description="this one only")]
@@ -36,7 +36,9 @@ _POINTS = TypeAdapter(PointsPage)
 _PLOTS = TypeAdapter(Page[Plot])
 
 
-@router.get("/scalars", response_model=dict[str, dict[str, ScalarSeries]])
+@router.get(
+    "/scalars", response_model=dict[str, dict[str, ScalarSeries]], dependencies=[auth.READS]
+)
 async def scalars(
     context: Ctx,
     task_id: auth.TaskId,
@@ -51,7 +53,7 @@ async def scalars(
     return await _reply(_SCALARS, found)
 
 
-@router.get("/points", response_model=PointsPage)
+@router.get("/points", response_model=PointsPage, dependencies=[auth.READS])
 async def points(
     context: Ctx,
     task_id: auth.TaskId,
@@ -68,7 +70,7 @@ async def points(
     return await _reply(_POINTS, page)
 
 
-@router.get("/plots", response_model=Page[Plot])
+@router.get("/plots", response_model=Page[Plot], dependencies=[auth.READS])
 async def plots(
     context: Ctx,
     task_id: auth.TaskId,
@@ -90,7 +92,7 @@ async def plots(
     return await _reply(_PLOTS, Page(found, _cursor(after)))
 
 
-@router.get("/media")
+@router.get("/media", dependencies=[auth.READS])
 async def media(
     context: Ctx,
     task_id: auth.TaskId,
@@ -111,7 +113,7 @@ async def media(
     return cut(found, page.limit, lambda one: f"{one.iteration}.{one.seq}")
 
 
-@router.get("/media/{seq}/{filename:path}", response_class=FileResponse)
+@router.get("/media/{seq}/{filename:path}", response_class=FileResponse, dependencies=[auth.READS])
 async def media_content(
     context: Ctx,
     task_id: auth.TaskId,
@@ -149,7 +151,7 @@ async def report(request: Request, context: Ctx, task_id: auth.TaskId, by: auth.
     await context.store.outside.add(task_id, await request.body(), by)
 
 
-@router.get("/attempts/{epoch}/offsets")
+@router.get("/attempts/{epoch}/offsets", dependencies=[auth.READS])
 async def offsets(context: Ctx, task_id: auth.TaskId, epoch: auth.Epoch) -> dict[str, int]:
     """Bytes of each stream of an attempt that have arrived."""
     await context.store.tasks.head(task_id)

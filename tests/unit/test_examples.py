@@ -64,7 +64,7 @@ def test_the_digits_are_learnt_and_everything_is_recorded(digits: Path, tmp_path
     (single,) = run.of("single")
     assert single["name"] == "accuracy"
     assert single["v"] == accuracies[-1]["v"] > 0.8
-    assert [r["type"] for r in run.of("plot")] == ["confusion_matrix"]
+    assert [(r["type"], r["title"]) for r in run.of("plot")] == [("plotly", "digits")]
     assert [r["name"] for r in run.of("artifact")] == ["model"]
     packages = run.task["execution"]["packages"]
     assert {line.split("==")[0] for line in packages} == {"numpy", "scikit-learn"}

@@ -25,6 +25,7 @@ from tests.unit.api.conftest import BY, Api
 BLOB = b"weights"
 SHA256 = hashlib.sha256(BLOB).hexdigest()
 FRAME = records.encode_frame(Frame(executing=True))
+MODEL_ID = "a" * 32
 REPORT = records.encode_record("single", 1.0, name="best", v=1.0)
 
 #: Routes that a task's token may use on its own task while its attempt is open.
@@ -41,6 +42,8 @@ OF_ITS_TASK: dict[tuple[str, str], Any] = {
     ("PUT", "/tasks/{id}/artifacts/{name}"): {"type": "string"},
     ("DELETE", "/tasks/{id}/artifacts/{name}"): None,
     ("POST", "/tasks/{id}/reports"): REPORT,
+    ("PUT", "/tasks/{id}/models/{kind}/{name}"): {"model_id": MODEL_ID},
+    ("DELETE", "/tasks/{id}/models/{kind}"): None,
     ("POST", "/tasks/{id}/attempts/{epoch}/frames"): FRAME,
     ("POST", "/tasks/{id}/attempts/{epoch}/renew"): {},
 }
@@ -53,6 +56,15 @@ CREATING: dict[tuple[str, str], Any] = {
     ("PUT", "/blobs/{sha256}"): BLOB,
     ("PATCH", "/blobs/{sha256}/part"): BLOB,
 }
+#: Routes that it may use on models, here one that its task made.
+OF_MODELS: dict[tuple[str, str], Any] = {
+    ("POST", "/models"): {"name": "net", "project": "demo"},
+    ("PATCH", "/models/{id}"): {"comment": "late"},
+    ("DELETE", "/models/{id}"): None,
+    ("POST", "/models/{id}/publish"): None,
+    ("POST", "/models/{id}/archive"): None,
+    ("POST", "/models/{id}/unarchive"): None,
+}
 #: Routes that no task's token may use.
 NEVER: dict[tuple[str, str], Any] = {
     ("POST", "/agents/{name}/drain"): {"reason": "mine"},
@@ -64,7 +76,7 @@ NEVER: dict[tuple[str, str], Any] = {
     ("PATCH", "/projects/{project}"): {"description": "mine"},
     ("DELETE", "/projects/{project}"): None,
 }
-WRITING = {**OF_ITS_TASK, **CREATING}
+WRITING = {**OF_ITS_TASK, **CREATING, **OF_MODELS}
 #: The look at the fence is all these have: they write to no row of the store.
 WITHOUT_TRANSACTION = {
     ("POST", "/blobs/missing"),
@@ -84,9 +96,22 @@ async def call(
     client: httpx2.AsyncClient, route: tuple[str, str], body: Any, id: str, epoch: int = 1
 ) -> httpx2.Response:
     method, path = route
-    at = path.format(id=id, epoch=epoch, name="gpu", project="demo", sha256=SHA256)
+    places = {"name": "gpu", "project": "demo", "sha256": SHA256, "kind": "input"}
+    at = path.format(id=id, epoch=epoch, **places)
     content = {"content": body} if isinstance(body, bytes) else {"json": body}
-    return await client.request(method, at, **content)
+    params = {"model_id": MODEL_ID} if path.endswith("{kind}") else {}
+    return await client.request(method, at, params=params, **content)
+
+
+async def target_of(api: Api, route: tuple[str, str], task: Task, draft: Task) -> str:
+    """What the route is tried on; there is always a model, and the task has it."""
+    made = {"id": MODEL_ID, "name": "base", "project": "demo", "task_id": task.id}
+    assert (await api.admin.post("/models", json=made)).status_code == 201
+    link = f"/tasks/{task.id}/models/input/base"
+    await api.admin.put(link, json={"model_id": MODEL_ID})
+    if route in OF_MODELS:
+        return MODEL_ID
+    return draft.id if route in CREATING else task.id
 
 
 def writing_routes() -> set[tuple[str, str]]:
@@ -110,8 +135,8 @@ async def test_a_late_write_is_refused_naming_both_epochs(api: Api, route: tuple
     task = await api.running()
     await supersede(api, task)
     draft = await api.draft()
-    before = await api.store.tasks.get(task.id)
-    target = draft.id if route in CREATING else task.id
+    target = await target_of(api, route, task, draft)
+    before, model = await api.store.tasks.get(task.id), await api.store.models.get(MODEL_ID)
     answer = await call(api.as_task(task.id), route, WRITING[route], target)
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (409, "stale_epoch"), answer.text
@@ -119,6 +144,7 @@ async def test_a_late_write_is_refused_naming_both_epochs(api: Api, route: tuple
     assert "attempt 1" in problem["detail"]
     assert "at attempt 2" in problem["detail"]
     assert await api.store.tasks.get(task.id) == before
+    assert await api.store.models.get(MODEL_ID) == model
     assert not await api.store.blobs.has(SHA256)
 
 
@@ -127,8 +153,9 @@ async def test_an_attempt_that_is_superseded_between_look_and_write_is_refused(
     api: Api, route: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, draft = await api.running(), await api.draft()
+    target = await target_of(api, route, task, draft)
     n_tasks = len((await api.admin.get("/tasks")).json()["items"])
-    look = Fencing.check
+    model, look = await api.store.models.get(MODEL_ID), Fencing.check
 
     async def look_then_supersede(self: Fencing, by: Any) -> None:
         await look(self, by)  # still open at this moment
@@ -137,8 +164,8 @@ async def test_an_attempt_that_is_superseded_between_look_and_write_is_refused(
     monkeypatch.setattr(Fencing, "check", look_then_supersede)
     if "{epoch}" in route[1] or "hand-over" in route[1]:  # they do not look first
         await supersede(api, task)
-    target = draft.id if route in CREATING else task.id
     answer = await call(api.as_task(task.id), route, WRITING[route], target)
+    assert await api.store.models.get(MODEL_ID) == model
     assert (answer.status_code, answer.json()["code"]) == (409, "stale_epoch"), answer.text
     assert len((await api.admin.get("/tasks")).json()["items"]) == n_tasks
     assert (await api.store.tasks.head(draft.id)).state == "draft"

@@ -30,7 +30,11 @@ class TestEnd:
                 {"exit_code": 0},
             ),
             ("import argparse; argparse.ArgumentParser().error('no')", 2, {"exit_code": 2}),
-            ("task.mark_completed('enough'); 1 / 0", 1, {"marked": "complete", "reason": "enough"}),
+            (
+                "task.mark_completed(status_message='enough'); 1 / 0",
+                1,
+                {"marked": "complete", "reason": "enough"},
+            ),
         ],
     )
     def test_the_process_states_its_end(

@@ -366,7 +366,7 @@ def test_every_name_a_part_is_said_to_have_is_there() -> None:
     from importlib import import_module
 
     for name, part in task_parts._HOME_OF.items():
-        kind = getattr(import_module(f"dray.sdk.{part}"), task_parts.PARTS[part])
+        kind = getattr(import_module(f"dray.sdk.tasks.{part}"), task_parts.PARTS[part])
         assert hasattr(kind, name), name
 
 
