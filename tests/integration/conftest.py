@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -24,7 +24,7 @@ from dray.sdk.client import Client
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from tests.integration.examples import Recorded
+    from tests.integration.examples import Recorded, Runs, Script
 
 #: What ``wait`` gives a task that builds nothing: a loaded machine may need most of it.
 PATIENCE_S = 60.0
@@ -157,20 +157,37 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield running
 
 
-@pytest.fixture
-def configured(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+@pytest.fixture(scope="module")
+def configured(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster that tests share, with the SDK of this process configured for it."""
-    monkeypatch.setenv("DRAY_URL", cluster.client.url)
-    monkeypatch.setenv("DRAY_TOKEN", cluster.client.token)
-    for name in ("DRAY_HOME", "DRAY_CACHE"):
-        monkeypatch.setenv(name, cluster.environ[name])
-    return cluster
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRAY_URL", cluster.client.url)
+        patch.setenv("DRAY_TOKEN", cluster.client.token)
+        for name in ("DRAY_HOME", "DRAY_CACHE"):
+            patch.setenv(name, cluster.environ[name])
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest, configured: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runs]:
+    """All examples of this module, begun with its first test."""
+    from tests.integration.examples import Runs
+
+    wanted = {
+        item.nodeid: cast("tuple[Script, str]", item.callspec.params["run"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+        and item.path == request.path
+        and "run" in item.fixturenames
+    }
+    with Runs(wanted, configured, tmp_path_factory.mktemp("examples")) as begun:
+        yield begun
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, configured: Cluster, tmp_path: Path) -> Recorded:
+def run(request: pytest.FixtureRequest, runs: Runs) -> Recorded:
     """What ``tests.integration.examples.example`` asks for, recorded."""
-    from tests.integration.examples import run_script
-
-    script, where = request.param
-    return run_script(script, where, configured, tmp_path / "work")
+    node: pytest.Item = request.node
+    return runs.of(node.nodeid)

@@ -6,7 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +39,8 @@ _DISTRIBUTIONS = (
     "tensorboardx",
 )
 LOCAL, QUEUE = "local", "queue"
+#: How many run beside each other: more of them than cores, as each also waits for the server.
+_AT_ONCE = 3
 _ANNOUNCED = re.compile(r"/tasks/([0-9a-f]{32})")
 
 
@@ -96,6 +99,49 @@ def example(
     script = Script(path, tuple(arguments), tuple(variables.items()), status)
     runs = [pytest.param((script, place), id=f"{place}") for place in where]
     return pytest.mark.parametrize("run", runs, indirect=True)
+
+
+class Runs:
+    """Runs of examples, begun ahead of the tests that read them, some beside each other.
+
+    The places of one script follow each other: some scripts read what their last run left.
+
+    Args:
+        wanted: the script and its place for each test, by the test's id, in order.
+        cluster: where they run; its variables are to stay in the environment meanwhile.
+        folder: below it every run has a folder of its own.
+    """
+
+    def __init__(
+        self, wanted: Mapping[str, tuple[Script, str]], cluster: Cluster, folder: Path
+    ) -> None:
+        self._runs: dict[str, Future[Recorded]] = {test: Future() for test in wanted}
+        self._threads = ThreadPoolExecutor(_AT_ONCE)
+        tests_of: dict[str, list[str]] = {}
+        for test, (script, _) in wanted.items():
+            tests_of.setdefault(script.path, []).append(test)
+
+        def run_in_turn(tests: list[str]) -> None:
+            for test in tests:
+                script, where = wanted[test]
+                own = folder / f"{list(wanted).index(test)}"
+                try:
+                    self._runs[test].set_result(run_script(script, where, cluster, own))
+                except BaseException as problem:  # the test raises it
+                    self._runs[test].set_exception(problem)
+
+        for tests in tests_of.values():
+            self._threads.submit(run_in_turn, tests)
+
+    def of(self, test: str) -> Recorded:
+        """The run for the test of this id, once it has ended."""
+        return self._runs[test].result()
+
+    def __enter__(self) -> Runs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
 
 
 def run_script(script: Script, where: str, cluster: Cluster, folder: Path) -> Recorded:
