@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dray.sdk.cli import demo, demo_code
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,9 +43,15 @@ def run_offline(script: Path, home: Path, *arguments: str) -> Recorded:
     )
     assert done.returncode == 0, done.stderr
     (spool,) = (home / "spools").iterdir()
-    lines = (spool / "records.jsonl").read_text("utf-8").splitlines()
+
+    def records() -> list[dict[str, Any]]:
+        lines = (spool / "records.jsonl").read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    # The code is captured beside the script, which may be done sooner.
+    wait_until(lambda: any(record["k"] == "execution" for record in records()))
     task = json.loads((spool / "task.json").read_text("utf-8"))
-    return Recorded(done.stdout, task, [json.loads(line) for line in lines])
+    return Recorded(done.stdout, task, records())
 
 
 @pytest.fixture
@@ -66,7 +73,8 @@ def test_the_digits_are_learnt_and_everything_is_recorded(digits: Path, tmp_path
     assert single["v"] == accuracies[-1]["v"] > 0.8
     assert [(r["type"], r["title"]) for r in run.of("plot")] == [("plotly", "digits")]
     assert [r["name"] for r in run.of("artifact")] == ["model"]
-    packages = run.task["execution"]["packages"]
+    (captured,) = run.of("execution")
+    packages = captured["values"]["packages"]
     assert {line.split("==")[0] for line in packages} == {"numpy", "scikit-learn"}
 
 
