@@ -51,7 +51,7 @@ class TaskHyperparameters(TaskBase):
         Raises:
             WrongType: nothing can be bound.
         """
-        if type(mutable).__module__.startswith("dray.sdk.models.names"):
+        if type(mutable).__module__.startswith("dray.sdk.models."):
             model = cast("Any", mutable)
             extra = {"ignore_remote_overrides": True} if ignore_remote_overrides else {}
             model.connect(self, name=name, **extra)
