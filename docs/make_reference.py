@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,75 @@ _MADE = "Made from the docstrings by `make reference`; every name here is import
 _ROLE = re.compile(r":[a-z]+:`~?(?:[\w.]+\.)?(\w+)`")
 
 
+#: What a call comes to when a client has sent it.
+_RETURNED = re.compile(r"^(?:Call|Conversation)\[(.*)\]$")
+
+
 @dataclass(frozen=True)
 class Page:
-    """One page: what it is about, and the classes on it by where they are written."""
+    """One page: what it is about, and the classes on it by where they are written.
+
+    Attributes:
+        calls: modules whose functions are methods of a class, by the class's name.
+    """
 
     name: str
     about: str
     classes: tuple[str, ...]
+    calls: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 PAGES = (
     Page("task", "A task: recorded, edited, queued, read back.", ("sdk.task.Task",)),
     Page("logger", "What a script reports while it runs.", ("sdk.logger.Logger",)),
+    Page(
+        "models",
+        "Trained weights, and what is known of them.",
+        ("sdk.models.found.Model", "sdk.models.found.InputModel", "sdk.models.output.OutputModel"),
+    ),
+    Page(
+        "artifacts",
+        "Named outputs of a task, and files anywhere.",
+        ("sdk.artifacts.artifact.Artifact", "sdk.storage.manager.StorageManager"),
+    ),
+    Page(
+        "parameters",
+        "Hyperparameters as a class with ranges.",
+        ("sdk.parameters.parameter_class.TaskParameters",),
+    ),
+    Page(
+        "client",
+        "One method for each route of the HTTP API; `AsyncClient` has the same to be awaited.",
+        ("sdk.client.Client", "sdk.async_client.AsyncClient"),
+        {
+            "Client": (
+                "sdk.calls.tasks",
+                "sdk.calls.attempts",
+                "sdk.calls.results",
+                "sdk.calls.blobs",
+                "sdk.calls.models",
+                "sdk.calls.admin",
+            )
+        },
+    ),
+    Page(
+        "automation",
+        "What scripts build of tasks, from `dray.automation`.",
+        ("automation.job.Job", "automation.job.RunningJob", "automation.monitor.Monitor"),
+    ),
+    Page(
+        "api-client",
+        "ClearML's API client by its names, from `dray.backend_api.session.client`.",
+        (
+            "sdk.backend.api_client.APIClient",
+            "sdk.backend.tasks.Tasks",
+            "sdk.backend.projects.Projects",
+            "sdk.backend.queues.Queues",
+            "sdk.backend.models.Models",
+            "sdk.backend.workers.Workers",
+            "sdk.backend.events.Events",
+        ),
+    ),
 )
 
 
@@ -48,7 +105,8 @@ def pages() -> dict[str, str]:
         title = names.replace("`", "")
         parts = [f"# {title}\n", f"{page.about} {_MADE}"]
         for path in page.classes:
-            parts.extend(_class(package[path]))
+            called = [package[module] for module in page.calls.get(path.rsplit(".", 1)[1], ())]
+            parts.extend(_class(package[path], called))
         texts[f"{page.name}.md"] = "\n".join(parts).rstrip() + "\n"
     return {"README.md": "\n".join(index) + "\n", **texts}
 
@@ -64,11 +122,13 @@ def write() -> None:
         (FOLDER / name).write_text(text, "utf-8")
 
 
-def _class(found: Any) -> Iterator[str]:
+def _class(found: Any, called: list[Any]) -> Iterator[str]:
     """A class and its public members; Any: griffe's objects and aliases share no type."""
     yield f"## {found.name}\n"
     yield from _sections(found)
     members = {**found.inherited_members, **found.members}
+    for module in called:
+        members.update((n, m) for n, m in module.members.items() if n in found.members)
     for name in sorted(members):
         member = members[name]
         if name.startswith("_") or not (member.is_function or member.is_attribute):
@@ -87,7 +147,8 @@ def _signature(owner: str, member: Any) -> str:
         return f"{of}.{member.name}{kind}"
     is_static = {"classmethod", "staticmethod"} & set(member.labels)
     said = list(_parameters(member))
-    returns = f" -> {member.returns}" if member.returns is not None else ""
+    returned = _RETURNED.sub(r"\1", str(member.returns))
+    returns = f" -> {returned}" if member.returns is not None else ""
     name = f"{owner}.{member.name}" if is_static else f"{owner.lower()}.{member.name}"
     line = f"{name}({', '.join(said)}){returns}"
     if len(line) <= 88:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -37,6 +39,18 @@ def code_in(page: Path) -> str:
     blocks = re.findall(r"^```(?:console|sh|bash)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.M))
     return "\n".join([*blocks, *spans])
+
+
+def test_the_reference_is_what_the_docstrings_say() -> None:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules["reference"] = made
+    spec.loader.exec_module(made)
+    folder = ROOT / "docs" / "reference"
+    written = {path.name: path.read_text("utf-8") for path in folder.glob("*.md")}
+    assert written == made.pages(), "run: make reference"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
