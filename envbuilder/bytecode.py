@@ -9,11 +9,17 @@ from dray.envbuilder.locks import try_lock
 from dray.envbuilder.process import run_tool
 from dray.envbuilder.surroundings import agent_variables, installer_variables
 
-#: Timestamps, as an ordinary import would write: an edited file is compiled again.
 #: The process lowers its own priority, because an agent cannot fork with `preexec_fn` cheaply.
-_COMPILE = """
-import compileall, os, py_compile, sysconfig
+#: Where Linux shares the processor among sessions first, it is its session that has to yield.
+YIELD = """
+import contextlib, os
 os.nice(19)
+with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as session:
+    session.write("19")
+"""
+#: Timestamps, as an ordinary import would write: an edited file is compiled again.
+_COMPILE = f"""{YIELD}
+import compileall, py_compile, sysconfig
 compileall.compile_dir(
     sysconfig.get_path("purelib"), quiet=2, workers=1,
     invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP,

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.bytecode import compile_bytecode
+from dray.envbuilder.bytecode import YIELD, compile_bytecode
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.key import EnvironmentSpec
+from dray.envbuilder.process import run_tool
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log
 from tests.unit.envbuilder.indexes import make_wheel
+
+AUTOGROUP = Path("/proc/self/autogroup")
 
 
 @pytest.fixture
@@ -54,3 +58,11 @@ async def test_the_bytecode_is_what_an_import_uses(environment: Environment) -> 
     command = [environment.python, "-v", "-c", "import draysample"]
     ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
     assert "draysample." + environment.cache_tag + ".pyc matches" in ran.stderr
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="processes are not grouped by session here")
+async def test_the_compiler_yields_to_other_sessions_too() -> None:
+    code = YIELD + f"print(os.nice(0), open({str(AUTOGROUP)!r}).read())"
+    told = await run_tool([sys.executable, "-c", code], env={}, keep_stdout=True)
+    priority, *_, session = told.stdout.split()
+    assert (priority, session) == ("19", "19")
