@@ -144,7 +144,7 @@ class BaseModel(ModelReports):
         """Where its weights are; empty when it has none."""
         from dray.sdk.models import weights as model_weights
 
-        return model_weights.url_of(self._data, self._attempt)
+        return model_weights.url_of(self._data, session.current())
 
     @property
     def size(self) -> int:
@@ -176,7 +176,7 @@ class BaseModel(ModelReports):
 
         try:
             return model_weights.fetch(
-                self._data, self._attempt, force=force_download, extract=extract_archive
+                self._data, session.current(), force=force_download, extract=extract_archive
             )
         except (DrayError, OSError) as exc:
             if raise_on_error:
@@ -302,10 +302,6 @@ class BaseModel(ModelReports):
         return hash(self.id)
 
     @property
-    def _attempt(self) -> Session | None:
-        return session.current()
-
-    @property
     def _data(self) -> Json:
         """JSON of ``registry.Model``: as told here, else as the server has it."""
         told = model_records.document(self.id)
@@ -317,7 +313,7 @@ class BaseModel(ModelReports):
 
     def _change(self, **members: Any) -> None:
         """Tell what changes, by a record where this process has told of the model before."""
-        attempt = self._attempt
+        attempt = session.current()
         if model_records.document(self.id) is not None and attempt is not None:
             model_records.put(attempt, self.id, **members)
             return
@@ -333,7 +329,7 @@ class BaseModel(ModelReports):
         return to_json(model)
 
     def _client(self) -> Client:
-        return client_of(self._attempt)
+        return client_of(session.current())
 
 
 def client_of(attempt: Session | None) -> Client:
