@@ -28,6 +28,8 @@ _PACKAGES = {
     "automation": (),
     "backend_api": (),
     "binding": (),
+    "storage": (),
+    "utilities": (),
 }
 #: Of the package itself: all but the command line.
 _LEFT_OUT = "__main__.py"

@@ -146,7 +146,19 @@ class TaskLife(TaskBase):
         if self._attempt is None and self.state != "running":
             self._start()
 
-    started = mark_started
+    def started(self, ignore_errors: bool = True, force: bool = False) -> None:
+        """The same as :meth:`mark_started`; a refusal is said and not raised if errors do not matter.
+
+        Args:
+            ignore_errors: say a refusal on stderr.
+            force: see :meth:`mark_started`.
+        """
+        try:
+            self.mark_started(force)
+        except IllegalTransition as exc:
+            if not ignore_errors:
+                raise
+            session.say(f"warning: not marked: {exc}")
 
     def mark_completed(
         self,

@@ -56,7 +56,8 @@ class TaskHyperparameters(TaskBase):
             extra = {"ignore_remote_overrides": True} if ignore_remote_overrides else {}
             model.connect(self, name=name, **extra)
             return mutable
-        if hasattr(mutable, "parse_known_args"):
+        # A dict of the yacs kind looks every attribute up among its keys.
+        if not isinstance(mutable, dict) and hasattr(mutable, "parse_known_args"):
             self._connect_parser(cast("Any", mutable), ignore_remote_overrides)
             return mutable
         default = "Args" if connect.is_namespace(mutable) else connect.DEFAULT_SECTION

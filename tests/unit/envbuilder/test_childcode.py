@@ -51,6 +51,15 @@ def test_what_only_the_cluster_needs_stays_behind(folder: Path) -> None:
     ]
 
 
+def test_a_child_finds_every_name_that_scripts_of_clearml_import(folder: Path) -> None:
+    names = (
+        "automation automation.job backend_api.session.client binding.frameworks config errors "
+        "logger model storage.manager task task_parameters utilities.plotly_reporter"
+    )
+    program = "".join(f"import dray.{name}\n" for name in names.split())
+    assert run_child(folder, program).stderr == ""
+
+
 def test_tracebacks_name_files_that_exist(folder: Path) -> None:
     program = "import dray.runtime.ids as ids; ids.check_prefix('!', 'task')"
     ran = run_child(folder, program)
