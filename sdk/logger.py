@@ -49,7 +49,13 @@ class Logger(PlotReports, MediaReports):
     def current_logger(cls) -> Logger | None:
         """The logger of the running task; None when there is none."""
         attempt = session.current()
-        return None if attempt is None else cls.of(attempt)
+        if attempt is None:
+            return None
+        if attempt.logger is None:
+            from dray.sdk.tasks import start as task_start
+
+            task_start.current()  # a process that has asked for nothing yet joins the run
+        return cls.of(attempt)
 
     def report_scalar(self, title: str, series: str, value: float, iteration: int) -> None:
         """Add a point to ``series`` of the chart ``title``.

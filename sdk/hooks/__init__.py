@@ -35,6 +35,7 @@ HOOKS = (
     ("tensorboard", "tensorboardX.event_file_writer", "tensorboard"),
     ("tensorboard", "tensorboard.summary.writer.event_file_writer", "tensorboard"),
     ("tensorboard", "tensorflow.python.summary.writer.event_file_writer", "tensorboard"),
+    ("tensorboard", "tensorflow.python.ops.gen_summary_ops", "tensorflow_summary"),
     ("matplotlib", "matplotlib", "matplotlib_backend"),
     ("matplotlib", "matplotlib.figure", "matplotlib"),
     ("matplotlib", "matplotlib.pyplot", "matplotlib_pyplot"),

@@ -19,6 +19,13 @@ _SHOWN = "_dray_shown"
 _DRAWING = ("gca", "subplot", "axes", "subplot2grid")
 
 
+class _Asked:
+    """What the script wants to draw with."""
+
+    #: Whether it says itself that it draws into files and memory.
+    for_files = False
+
+
 def install(capture: Capture, pyplot: ModuleType) -> None:
     """Watch ``show`` and ``imshow``."""
     helpers = sys.modules["matplotlib._pylab_helpers"]
@@ -56,7 +63,10 @@ def without_screen(capture: Capture, matplotlib: ModuleType) -> None:
     """Under an agent: draw with ``agg`` whatever the script asks for that needs a screen."""
     if not capture.attempt.is_remote:
         return
-    if _needs_screen(os.environ.get("MPLBACKEND", "")):
+    named = os.environ.get("MPLBACKEND", "")
+    # A child has the name from its parent, which may have been given it here.
+    _Asked.for_files = capture.attempt.is_master and bool(named) and not _needs_screen(named)
+    if _needs_screen(named):
         os.environ["MPLBACKEND"] = "agg"  # of processes that the script starts, too
     if "matplotlib.pyplot" not in sys.modules:
         matplotlib.rcParams["backend"] = "agg"
@@ -64,6 +74,7 @@ def without_screen(capture: Capture, matplotlib: ModuleType) -> None:
         sys.modules["matplotlib.pyplot"].switch_backend("agg")
 
     def agg(backend: Any, *args: Any, **kwargs: Any) -> Arguments:
+        _Asked.for_files = not _needs_screen(str(backend))
         return (("agg" if _needs_screen(str(backend)) else backend), *args), kwargs
 
     capture.wrap(matplotlib, "use", change=agg)
@@ -78,6 +89,8 @@ def _show_as_at_a_desk(capture: Capture, pyplot: ModuleType, helpers: ModuleType
 
     def begin_anew(*_: Any, **__: Any) -> None:
         manager = helpers.Gcf.get_active()
+        if _Asked.for_files:  # its figures have no windows at a desk either
+            return
         if manager is not None and getattr(manager.canvas.figure, _SHOWN, False):
             pyplot.figure()
 

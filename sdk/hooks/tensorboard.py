@@ -50,7 +50,8 @@ class Recorder:
         for value in found:
             kind = value.WhichOneof("value")
             if kind == "simple_value":
-                self._put_scalar(logdir, value.tag, event.step, value.simple_value)
+                number = values.decimal(value.simple_value)
+                self._put_scalar(logdir, value.tag, event.step, number)
                 continue
             try:
                 self._put(logdir, event, value, kind)
@@ -95,7 +96,9 @@ class Recorder:
         elif plugin in ("scalars", ""):
             numbers = values.floats(tensor)
             if len(numbers) == 1:
-                self._put_scalar(logdir, value.tag, event.step, numbers[0])
+                is_single = tensor.dtype == values.DT_FLOAT
+                number = values.decimal(numbers[0]) if is_single else numbers[0]
+                self._put_scalar(logdir, value.tag, event.step, number)
 
     def _put_strings(self, logdir: str, event: Any, value: Any, plugin: str) -> None:
         strings = list(value.tensor.string_val)

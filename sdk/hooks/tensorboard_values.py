@@ -30,9 +30,11 @@ _BEGINNINGS = (
     (b"OggS", ".ogg"),
     (b"fLaC", ".flac"),
 )
+#: The type of tensors whose numbers have 32 bits.
+DT_FLOAT = 1
 #: DT_FLOAT, DT_DOUBLE, DT_INT32, DT_UINT8, DT_INT64 → code of ``struct`` and field of the tensor.
 _TYPES = {
-    1: ("f", "float_val"),
+    DT_FLOAT: ("f", "float_val"),
     2: ("d", "double_val"),
     3: ("i", "int_val"),
     4: ("B", "int_val"),
@@ -43,6 +45,21 @@ _TYPES = {
 def extension(data: bytes) -> str:
     """The extension of a file that begins with ``data``."""
     return next((name for begin, name in _BEGINNINGS if data.startswith(begin)), ".bin")
+
+
+def decimal(number: float) -> float:
+    """The number of fewest digits that is ``number`` in 32 bits, as events hold it.
+
+    A script that wrote 0.2 finds 0.2 again, and not 0.20000000298023224.
+    """
+    if number - number != 0.0 or (number.is_integer() and abs(number) < 1 << 24):
+        return number
+    packed = struct.pack("f", number)
+    for digits in (6, 7, 8):
+        short = float(f"{number:.{digits}g}")
+        if struct.pack("f", short) == packed:
+            return short
+    return float(f"{number:.9g}")
 
 
 def floats(tensor: Any) -> list[float]:

@@ -147,6 +147,22 @@ class TestUnderAnAgent:
         )
         assert [record["v"] for record in ran.records("scalar")] == [1.0, 2.0, 3.0], ran.err
 
+    def test_what_a_process_prints_is_kept_once_it_has_asked_for_the_logger(
+        self, machine: Machine
+    ) -> None:
+        ran = machine.run(
+            "import multiprocessing\n"
+            + "from dray import Logger, Task\n"
+            + "def work():\n"
+            + "    Logger.current_logger().report_scalar('child', 'x', 1, 1)\n"
+            + "    print('said by the child')\n"
+            + "if __name__ == '__main__':\n"
+            + "    Task.init('p', 'n')\n"
+            + "    process = multiprocessing.get_context('spawn').Process(target=work)\n"
+            + "    process.start(); process.join()\n"
+        )
+        assert ran.stream("stdout") == "said by the child\n", ran.err
+
 
 class TestOffline:
     def test_a_run_without_a_server_is_recorded_and_says_how_to_send_it(

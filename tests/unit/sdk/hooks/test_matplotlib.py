@@ -149,6 +149,17 @@ def test_under_an_agent_what_is_drawn_after_show_is_a_figure_of_its_own(
     assert found == {"first": 1, "first/1": 1, "second": 1}
 
 
+def test_under_an_agent_a_script_that_asks_for_no_screen_goes_on_in_its_figure_as_at_a_desk(
+    hooked: Hooked,
+) -> None:
+    attempt = hooked(origin="agent")
+    mpl.use("agg")
+    for numbers in ([1, 2], [3, 4]):
+        plt.plot(numbers)
+        plt.show()
+    assert [len(r["data"]["data"]) for r in records(attempt, "plot")] == [1, 2]
+
+
 def test_a_recorder_that_fails_breaks_nothing(
     hooked: Hooked,
     monkeypatch: pytest.MonkeyPatch,

@@ -48,6 +48,17 @@ def test_a_tag_is_split_before_its_last_part(
     assert (point["title"], point["series"], point["i"], point["v"]) == (title, series, 3, 0.5)
 
 
+@pytest.mark.parametrize("number", [0.2, 1 / 3, 1e-7, -2.5, 123456.7, 3.0, 3e38, float("inf")])
+def test_a_number_is_found_again_in_the_digits_that_an_event_holds(
+    written: Written, number: float
+) -> None:
+    attempt = written(lambda writer: writer.add_scalar("loss", number, 0))
+    (point,) = records(attempt, "scalar")
+    found = float(point["v"])
+    assert np.float32(found) == np.float32(number)
+    assert len(repr(found)) <= len(str(np.float32(number))) + 2
+
+
 def test_add_scalars_is_one_chart(written: Written) -> None:
     attempt = written(
         lambda writer: [
