@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dray.sdk.tasks.before import TaskBefore
     from dray.sdk.tasks.code import TaskCode
     from dray.sdk.tasks.configuration import TaskConfiguration
+    from dray.sdk.tasks.facts import TaskFacts
     from dray.sdk.tasks.found import TaskFound
     from dray.sdk.tasks.iterations import TaskIterations
     from dray.sdk.tasks.labels import TaskLabels
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     class Whole(
         TaskHyperparameters,
+        TaskFacts,
         TaskModels,
         TaskConfiguration,
         TaskProperties,

@@ -147,7 +147,7 @@ class TaskLife(TaskBase):
             self._start()
 
     def started(self, ignore_errors: bool = True, force: bool = False) -> None:
-        """The same as :meth:`mark_started`; a refusal is said and not raised if errors do not matter.
+        """The same as :meth:`mark_started`; a refusal is said unless errors matter.
 
         Args:
             ignore_errors: say a refusal on stderr.

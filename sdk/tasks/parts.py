@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: Module of this folder → its class, in the order in which ``Task`` derives from them.
 PARTS = {
     "parameters": "TaskHyperparameters",
+    "facts": "TaskFacts",
     "models": "TaskModels",
     "configuration": "TaskConfiguration",
     "properties": "TaskProperties",

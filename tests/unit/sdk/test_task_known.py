@@ -182,6 +182,51 @@ class TestEnds:
         assert task.status == "in_progress"
         task.mark_stopped()
 
+    def test_a_start_that_is_refused_is_said_unless_errors_matter(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        task = draft()
+        task.started()
+        task.mark_completed()
+        task.started(ignore_errors=True)
+        assert "not marked" in capsys.readouterr().err
+        with pytest.raises(IllegalTransition):
+            task.started(ignore_errors=False)
+
+
+class TestFacts:
+    def test_addresses_and_folders_of_a_task(self, tmp_path: Path, live: Live) -> None:
+        task = draft()
+        assert task.cache_dir == tmp_path / "cache" / "tasks" / task.id
+        assert task.get_output_destination() is task.storage_uri is None
+        task.storage_uri = f"file://{tmp_path}/out/"
+        assert task.get_output_destination("more") == f"file://{tmp_path}/out/more"
+        page = Task.get_task_output_log_web_page(task.id, task.project)
+        assert page == task.get_output_log_web_page() == f"{live.url}/#/tasks/{task.id}"
+        assert [Task.resolve_id(task), Task.resolve_id(" x "), Task.normalize_id(" x ")] == [
+            task.id,
+            " x ",
+            "x",
+        ]
+
+    def test_classes_are_counted_and_named_by_its_labels(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        task = draft()
+        assert task.get_num_of_classes() == 0
+        task.set_model_label_enumeration({"cat": 2, "background": 0})
+        assert task.get_num_of_classes() == 3
+        assert "the highest label is 2, while 1 labels" in capsys.readouterr().err
+        assert task.get_label_num_description() == {0: "background", 2: "cat"}
+        task.set_model_label_enumeration({"cat": 1, "dog": 1})
+        with pytest.raises(ValueError, match="'cat' and 'dog' are both 1"):
+            task.get_label_num_description()
+        (tmp_path / "net.txt").write_text("layers: 3")
+        task.update_model_desc(tmp_path / "net.txt")
+        assert task.get_model_config_text() == "layers: 3"
+        with pytest.raises(ValueError, match=r"absent\.txt"):
+            task.update_model_desc(tmp_path / "absent.txt")
+
 
 class TestCode:
     def test_a_folder_stands_for_its_remote(self, tmp_path: Path) -> None:
