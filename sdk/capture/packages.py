@@ -30,8 +30,11 @@ def requirements(modules: Iterable[str], root: Path | None = None) -> list[str]:
     names: set[str] = set()
     left: list[str] = []
     for module in modules:
-        if _is_named_after(module.partition(".")[0]):
-            names.add(module.partition(".")[0])
+        top = module.partition(".")[0]
+        if top == "dray":  # every script has it; installed in place, its name is not enough
+            continue
+        if _is_named_after(top):
+            names.add(top)
         else:
             left.append(module)
     if left:

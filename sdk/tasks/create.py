@@ -162,7 +162,8 @@ def _local_code(client: Client, draft: Draft, settings: Settings) -> tuple[dict[
     base = Path(draft.repo).expanduser() if draft.repo else Path()
     folder = (base / (draft.working_directory or ".")).absolute()
     script = _module_file(folder, draft.module) if draft.module else _script(folder, draft)
-    wishes = Wishes(standalone=draft.only_script or not draft.in_repository)
+    standalone = draft.only_script or not draft.in_repository
+    wishes = Wishes(standalone=standalone, verbatim=_packages(draft))
     captured = capture(Entry(script, draft.module or ""), folder, wishes)
     if draft.only_script:
         captured.files = [script]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
@@ -156,6 +157,7 @@ def run_script(script: Script, where: str, cluster: Cluster, folder: Path) -> Re
     return _by_hand(script, cluster, folder / source.name)
 
 
+@functools.cache
 def packages() -> list[str]:
     """Requirement lines of the environment that examples have in a queue."""
     return [f"{name}=={metadata.version(name)}" for name in _DISTRIBUTIONS]

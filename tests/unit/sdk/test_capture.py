@@ -261,6 +261,13 @@ class TestPackages:
             f"rich=={version('rich')}",
         ]
 
+    def test_dray_installed_in_place_costs_no_search(
+        self, repository: Repository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(capture_packages, "_distributions_by_module", pytest.fail)
+        text = "import dray, psutil\nfrom dray.automation import Monitor\n"
+        assert self.packages(repository, text) == [f"psutil=={version('psutil')}"]
+
     def test_a_namespace_is_resolved_by_the_dotted_name(self, repository: Repository) -> None:
         if "protobuf" not in metadata.packages_distributions().get("google", []):
             pytest.skip("no namespace package is installed")
