@@ -65,6 +65,8 @@ class Notebook:
         ran = getattr(kernel_shell.history_manager, "input_hist_raw", [])
         for number, cell in enumerate(ran):
             self._cells[f"#{number}"] = str(cell)
+        #: Cells that ran so far: numbers are not used again when one that failed is left out.
+        self._n_ran = len(self._cells)
         self.write()
         atexit.register(shutil.rmtree, above, ignore_errors=True)
 
@@ -98,7 +100,8 @@ class Notebook:
 
     def _before(self, info: Any) -> None:
         # Before it runs: ``execute_remotely`` in this cell sends the script with the cell in it.
-        self._cells[_id_of(info, len(self._cells))] = str(info.raw_cell)
+        self._cells[_id_of(info, self._n_ran)] = str(info.raw_cell)
+        self._n_ran += 1
         self._guarded(self.write)
 
     def _after(self, result: Any) -> None:
@@ -196,8 +199,8 @@ def _line(line: str) -> str:
     return _DISPLAY.sub(r"\1print(", line)
 
 
-def _id_of(info: Any, n_before: int) -> str:
-    return str(getattr(info, "cell_id", None) or f"#{n_before}")
+def _id_of(info: Any, number: int) -> str:
+    return str(getattr(info, "cell_id", None) or f"#{number}")
 
 
 def _path_of(kernel_shell: Any) -> Path | None:

@@ -107,10 +107,6 @@ class Capture:
         setattr(owner, name, value)
         self._undoings.append(lambda: _put_back(owner, name, value, before))
 
-    def on_undo(self, undoing: Callable[[], None]) -> None:
-        """Have ``undoing`` called when this ends."""
-        self._undoings.append(undoing)
-
     def undo(self) -> None:
         """Put back what was replaced, where nobody else has replaced it meanwhile."""
         self._is_on = False
