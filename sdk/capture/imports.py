@@ -13,6 +13,7 @@ from pathlib import Path
 SOURCE_LIMIT_BYTES = 2 << 20
 #: Folders that hold installed packages, even when they lie inside the user's repository.
 INSTALLED = frozenset({"site-packages", "dist-packages"})
+_PATH_CALLS = frozenset({"append", "insert"})
 
 
 @dataclass
@@ -42,7 +43,12 @@ def follow(script: Path, root: Path, search: Iterable[Path] = ()) -> Found:
     while waiting:
         file = waiting.pop(0)
         found.files.append(file)
-        for name in _imported_names(file, folders):
+        tree = _parsed(file)
+        if tree is None:
+            continue
+        added = _local_folders(_added_to_path(tree, file, root), root)
+        folders += [folder for folder in added if folder not in folders]
+        for name in _imported_names(tree, file, folders):
             local = _local_files(name, folders)
             if not local and name.partition(".")[0] not in sys.stdlib_module_names:
                 found.outside.add(name)
@@ -71,13 +77,38 @@ def _local_folders(folders: Iterable[Path], root: Path) -> list[Path]:
     return list(kept)
 
 
-def _imported_names(file: Path, folders: list[Path]) -> list[str]:
+def _parsed(file: Path) -> ast.Module | None:
     try:
         if file.stat().st_size > SOURCE_LIMIT_BYTES:
-            return []
-        tree = ast.parse(file.read_bytes(), str(file))
+            return None
+        return ast.parse(file.read_bytes(), str(file))
     except (OSError, SyntaxError, ValueError, RecursionError):
-        return []  # what Python cannot parse, it cannot import either
+        return None  # what Python cannot parse, it cannot import either
+
+
+def _added_to_path(tree: ast.Module, file: Path, root: Path) -> Iterator[Path]:
+    """Folders that ``sys.path.insert`` and ``append`` name, as far as their text says.
+
+    Where the text starts from is not evaluated: the file's folder and those above it are tried.
+    """
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        if node.func.attr not in _PATH_CALLS or ast.unparse(node.func.value) != "sys.path":
+            continue
+        texts = [
+            part.value.strip("/\\")
+            for argument in node.args
+            for part in ast.walk(argument)
+            if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        ]
+        for base in file.resolve().parents:
+            yield base.joinpath(*texts)
+            if base == root.resolve():
+                break
+
+
+def _imported_names(tree: ast.Module, file: Path, folders: list[Path]) -> list[str]:
     package = _package_of(file, folders)
     return list(dict.fromkeys(_walk(tree, package)))
 

@@ -245,6 +245,21 @@ class TestPackages:
         names = [capture_packages.normal(line.partition("==")[0]) for line in found]
         assert names == ["psutil", "pyyaml", "rich"]
 
+    def test_folders_that_the_script_adds_to_its_path_are_looked_in(
+        self, repository: Repository
+    ) -> None:
+        found = self.packages(
+            repository,
+            "import os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), 'libs'))\n"
+            "sys.path.append('more' + '/deep')\nimport ours, theirs\n",
+            libs__ours_py="import psutil\n",
+            more__deep__theirs_py="import yaml\n",
+        )
+        assert [line.lower() for line in found] == [
+            f"psutil=={version('psutil')}",
+            f"pyyaml=={version('pyyaml')}",
+        ]
+
     def test_modules_nobody_imports_are_not_followed(self, repository: Repository) -> None:
         assert self.packages(repository, "x = 1\n", unused_py="import psutil\n") == []
 

@@ -54,6 +54,15 @@ class TestDict:
             "General/e": "{}",
         }
 
+    def test_a_dict_whose_keys_are_its_attributes_is_a_dict(self, begin: Begin) -> None:
+        class Node(dict[str, Any]):
+            def __getattr__(self, name: str) -> Any:
+                return self[name]
+
+        attempt = begin("local")
+        task(attempt).connect(Node(SOLVER=Node(LR=0.1)))
+        assert values_of(attempt) == {"General/SOLVER/LR": "0.1"}
+
     def test_under_an_agent_stored_values_win_in_the_types_of_the_code(self, begin: Begin) -> None:
         attempt = begin(
             parameters={
