@@ -41,6 +41,13 @@ def enqueue(task_id: str, place: Place, *, force: bool) -> Record:
         answer = client.enqueue(task_id, queue, priority=place.priority)
     if answer.warning:
         session.say(f"warning: {answer.warning}")
+    execution = answer.task.execution
+    if execution.commit and not execution.repository and not execution.snapshot:
+        session.say(
+            f"warning: task {answer.task.id[:8]} stands on commit {execution.commit[:8]} of a "
+            "repository without a remote, which no agent can fetch: run its script with "
+            "'dray run --queue' or Task.execute_remotely, which send the code along"
+        )
     return _answer("queued", answer.task)
 
 

@@ -193,6 +193,16 @@ class TestEnds:
         with pytest.raises(IllegalTransition):
             task.started(ignore_errors=False)
 
+    def test_a_commit_that_no_agent_can_fetch_is_said_when_it_is_enqueued(
+        self, live: Live, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        task = draft()
+        live.client.edit_task(task.id, execution={"commit": "a" * 40})
+        live.client.create_queue("elsewhere")
+        Task.enqueue(task, "elsewhere")
+        assert "commit aaaaaaaa of a repository without a remote" in capsys.readouterr().err
+        Task.dequeue(task)
+
 
 class TestFacts:
     def test_addresses_and_folders_of_a_task(self, tmp_path: Path, live: Live) -> None:
