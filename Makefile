@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-frameworks lint format bench chaos mutants reference up down clean
+.PHONY: help install demo test test-examples test-frameworks lint format bench chaos mutants reference up down clean
 
 help:            ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -21,8 +21,13 @@ $(STAMP): pyproject.toml
 demo: install    ## Run the main job end to end on this machine
 	@$(BIN)/dray demo
 
-test: install    ## Run all tests
-	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+EXAMPLES := tests/integration/test_examples_*.py
+
+test: install    ## Run all tests but those of test-examples and test-frameworks  [ARGS="tests/unit -k cli"]
+	@$(BIN)/pytest -n 2 --dist loadgroup --ignore-glob='*/$(notdir $(EXAMPLES))' $(ARGS)
+
+test-examples: install  ## Run every example by hand and through a queue, and read back what it recorded
+	@$(BIN)/pytest $(ARGS) $(wildcard $(EXAMPLES))
 
 FRAMEWORKS := .venv-frameworks
 
