@@ -35,12 +35,16 @@ class Outputs:
         self._console = console
         self._locks = locks
         self._n_holding = 0
+        #: Held while something is deleted, so that whoever keeps all can wait for that.
+        self._deleting = asyncio.Lock()
 
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
         """Delete nothing inside; what was given up meanwhile goes afterwards."""
         self._n_holding += 1
         try:
+            async with self._deleting:
+                pass  # what is half deleted by now is to be gone as a whole
             yield
         finally:
             self._n_holding -= 1
@@ -52,7 +56,10 @@ class Outputs:
             return
         for row in await self._state.rows(_DUE):
             lock = self._locks.of(row["task_id"])
-            async with lock:  # a frame that is being accepted would write after us
+            # A frame that is being accepted would write after us.
+            async with lock, self._deleting:
+                if self._n_holding:
+                    return
                 await self._purge_one(row["task_id"], row["epoch"])
 
     async def _purge_one(self, task_id: str, epoch: int) -> None:

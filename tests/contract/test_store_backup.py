@@ -9,9 +9,11 @@ import json
 import os
 import sqlite3
 import tarfile
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +33,10 @@ from dray.runtime.models import OnLost, Policy
 from dray.runtime.paths import HomePaths
 from dray.runtime.records import Chunk
 from dray.runtime.states import State
-from dray.runtime.store import Store, TaskQuery
+from dray.runtime.store import Store, TaskQuery, series
 from dray.runtime.store import backup as backup_module
 from dray.runtime.store.backup_format import FORMAT, Manifest
+from dray.runtime.store.console import Console
 from dray.runtime.store.restore import create, restore, verify
 from tests.contract.conftest import BY, TTL_S, HandClock, World, finish_of
 
@@ -141,6 +144,41 @@ async def test_backups_of_a_busy_store_are_sound(world: World, tmp_path: Path) -
         assert report.integrity.ok, [c for c in report.integrity.checks if not c.ok]
     stop.set()
     await asyncio.gather(*workers)
+
+
+async def test_a_backup_waits_for_what_is_half_deleted(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its databases would still name files that are gone by the time it looks for them."""
+    task_id = await finished(world)
+    deleting, opened, removed = (threading.Event() for _ in range(3))
+    drop_points, open_moment = series.drop_points, backup_module.Moment.open
+    remove = Console.remove
+
+    async def slowly(*arguments: Any) -> None:
+        deleting.set()
+        opened.wait(0.3)  # a backup that does not wait has come by now
+        await drop_points(*arguments)
+
+    def note(home: Any) -> backup_module.Moment:
+        moment = open_moment(home)
+        opened.set()
+        assert removed.wait(10)
+        return moment
+
+    def note_removal(self: Console, *arguments: Any) -> None:
+        remove(self, *arguments)
+        removed.set()
+
+    monkeypatch.setattr(series, "drop_points", slowly)
+    monkeypatch.setattr(backup_module.Moment, "open", note)
+    monkeypatch.setattr(Console, "remove", note_removal)
+    resetting = asyncio.create_task(world.store.tasks.apply(task_id, Reset(), BY))
+    assert await asyncio.to_thread(deleting.wait, 10)
+    made = await back_up(world.store, tmp_path / "made.tar")
+    await resetting
+    report = await asyncio.to_thread(verify, made)
+    assert report.integrity.ok, [c for c in report.integrity.checks if not c.ok]
 
 
 async def test_writers_go_on_while_a_backup_is_under_way(world: World) -> None:
