@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from dray.runtime.errors import InvalidInput
 from dray.runtime.registry import ARCHIVED
-from dray.runtime.store import tag_filter
+from dray.runtime.store import cursors, tag_filter
 from dray.runtime.store.projects import clean_name, subtree
 
 LIMIT = 500
@@ -77,7 +75,7 @@ def build(query: ModelQuery) -> tuple[str, list[Any]]:
     conditions, parameters = _filter(query)
     descending = query.order.startswith("-")
     if query.cursor is not None:
-        key, model_id = _decode_cursor(query)
+        key, model_id = cursors.decode(query.order, query.cursor)
         conditions.append(f"(m.{column}, m.id) {'<' if descending else '>'} (?, ?)")
         parameters += [key, model_id]
     direction = "DESC" if descending else "ASC"
@@ -92,28 +90,6 @@ def build(query: ModelQuery) -> tuple[str, list[Any]]:
 def limit_of(query: ModelQuery) -> int:
     """Models in one page: at least 1, at most ``LIMIT``."""
     return max(1, min(query.limit, LIMIT))
-
-
-def encode_cursor(query: ModelQuery, key: Any, model_id: str) -> str:
-    """Where the page after the model with this sort key begins, for the same order only."""
-    text = json.dumps([query.order, key, model_id], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _decode_cursor(query: ModelQuery) -> tuple[Any, str]:
-    cursor = query.cursor or ""
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        order, key, model_id = json.loads(base64.urlsafe_b64decode(padded))
-        if order != query.order or not isinstance(key, (str, int, float)):
-            raise ValueError("it belongs to another order")
-    except (ValueError, TypeError) as exc:
-        raise InvalidInput(
-            f"cursor {cursor!r} is not one this list gave; begin without a cursor",
-            field="cursor",
-            value=cursor,
-        ) from exc
-    return key, str(model_id)
 
 
 def _filter(query: ModelQuery) -> tuple[list[str], list[Any]]:

@@ -15,7 +15,15 @@ from dray.runtime.ids import check_prefix, new_id, only_match
 from dray.runtime.models import ModelRef
 from dray.runtime.registry import ARCHIVED, INPUT, OUTPUT, Model, ModelEvent
 from dray.runtime.states import State
-from dray.runtime.store import database, model_edit, model_query, model_rows, rows, task_models
+from dray.runtime.store import (
+    cursors,
+    database,
+    model_edit,
+    model_query,
+    model_rows,
+    rows,
+    task_models,
+)
 from dray.runtime.store.contract import By, Page
 from dray.runtime.store.database import Database
 from dray.runtime.store.fencing import fenced
@@ -141,7 +149,7 @@ class Models:
         cursor = None
         if len(keys) > limit:
             last = keys[limit - 1]
-            cursor = model_query.encode_cursor(query, last["key"], last["id"])
+            cursor = cursors.encode(query.order, last["key"], last["id"])
         return Page([found[row["id"]] for row in keys[:limit]], cursor)
 
     async def edit(self, model_id: str, edit: ModelEdit, by: By) -> Model:

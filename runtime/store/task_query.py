@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from dray.runtime.errors import InvalidInput
+from dray.runtime.store import cursors
 from dray.runtime.store.contract import TaskQuery
 from dray.runtime.store.projects import clean_name, subtree
 
@@ -41,7 +40,7 @@ def build(query: TaskQuery) -> tuple[str, list[Any]]:
     statement = Statement()
     _filter(statement, query)
     if query.cursor is not None:
-        key, task_id = _decode_cursor(query)
+        key, task_id = cursors.decode(query.order, query.cursor)
         sign = "<" if descending else ">"
         statement.add(f"(t.{column}, t.id) {sign} (?, ?)", key, task_id)
     where = " AND ".join(statement.conditions) or "1"
@@ -56,28 +55,6 @@ def build(query: TaskQuery) -> tuple[str, list[Any]]:
 def limit_of(query: TaskQuery) -> int:
     """Tasks in one page: at least 1, at most ``LIMIT``."""
     return max(1, min(query.limit, LIMIT))
-
-
-def encode_cursor(query: TaskQuery, key: Any, task_id: str) -> str:
-    """Where the page after the task with this sort key begins, for the same order only."""
-    text = json.dumps([query.order, key, task_id], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _decode_cursor(query: TaskQuery) -> tuple[Any, str]:
-    cursor = query.cursor or ""
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        order, key, task_id = json.loads(base64.urlsafe_b64decode(padded))
-        if order != query.order or not isinstance(key, (str, int, float)):
-            raise ValueError("it belongs to another order")
-    except (ValueError, TypeError) as exc:
-        raise InvalidInput(
-            f"cursor {cursor!r} is not one this list gave; begin without a cursor",
-            field="cursor",
-            value=cursor,
-        ) from exc
-    return key, str(task_id)
 
 
 def _order(query: TaskQuery) -> tuple[str, bool]:

@@ -16,6 +16,7 @@ from dray.runtime.models import Task
 from dray.runtime.states import State
 from dray.runtime.store import (
     audit,
+    cursors,
     database,
     models,
     projects,
@@ -176,7 +177,7 @@ class Tasks:
         cursor = None
         if len(keys) > limit:
             last = keys[limit - 1]
-            cursor = task_query.encode_cursor(query, last["key"], last["id"])
+            cursor = cursors.encode(query.order, last["key"], last["id"])
         return Page([found[task_id] for task_id in ids if task_id in found], cursor)
 
     async def is_of(self, task_id: str, maker_id: str) -> bool:

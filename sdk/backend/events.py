@@ -8,8 +8,6 @@ from dray.sdk.backend.entity import Struct
 from dray.sdk.backend.service import Service, unknown
 from dray.sdk.task import Task
 
-_KEYS = {"iter": "iter", "timestamp": "timestamp", "iso_time": "iso_time"}
-
 
 class Events(Service):
     """Scalars, plots and console of tasks, in the shapes of ClearML's events."""
@@ -21,7 +19,7 @@ class Events(Service):
     ) -> Struct:
         """Scalars as ``{title: {series: {"name", "x", "y"}}}``, thinned to ``samples`` points."""
         unknown("events.scalar_metrics_iter_histogram", others)
-        scalars = _task(task).get_reported_scalars(max_samples=samples, x_axis=_KEYS.get(key, key))
+        scalars = _task(task).get_reported_scalars(max_samples=samples, x_axis=key)
         return Struct(scalars)
 
     def get_task_latest_scalar_values(self, task: str, **others: Any) -> Struct:
