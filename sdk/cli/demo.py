@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ app = verbs()
 PROJECT = "Examples/Digits"
 #: The argument the clone changes, and its new value.
 CHANGED, CHANGED_VALUE = "Args/epochs", "12"
+#: A run's code is captured beside it, so the server may hear of its commit after it has ended.
+RECORDED_WITHIN_S, POLL_S = 60.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,12 @@ def _start(client: Client, code: DemoCode, seen: set[str], arguments: tuple[str,
     )
     if done.returncode != 0:
         raise DrayError(f"{' '.join(command)} ended with code {done.returncode}")
-    for task in client.list_tasks(project=PROJECT, limit=10).items:
-        if task.execution.commit == code.commit and task.id not in seen:
-            return client.get_task(task.id)
+    deadline = time.monotonic() + RECORDED_WITHIN_S
+    while time.monotonic() < deadline:
+        for task in client.list_tasks(project=PROJECT, limit=10).items:
+            if task.execution.commit == code.commit and task.id not in seen:
+                return client.get_task(task.id)
+        time.sleep(POLL_S)
     raise DrayError(f"{' '.join(command)} ended, and no task of it is in project {PROJECT}")
 
 
