@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dray.runtime.execution import RunDefaults
 from dray.runtime.models import AgentRecord, QueueEntry, Task
 
 
@@ -18,6 +19,7 @@ class WorkOrder:
         claimed_at: ``time.monotonic()`` where the claim was made, before it was; None in an order
             that is given again.
         clock: what that counts from, see ``clock.monotonic_origin``.
+        defaults: of the queue the task was in.
     """
 
     task: Task
@@ -28,6 +30,7 @@ class WorkOrder:
     lease_ttl_s: float
     claimed_at: float | None = None
     clock: str = ""
+    defaults: RunDefaults = field(default_factory=RunDefaults)
 
     def confirmed_at(self, clock: str) -> float | None:
         """When the server last confirmed the lease, for a holder with this clock.

@@ -12,14 +12,18 @@ from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.bytecode import compile_bytecode
 from dray.envbuilder.cache import trim
 from dray.envbuilder.childcode import child_code
+from dray.envbuilder.choice import choose
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.key import EnvironmentSpec
 from dray.envbuilder.launch import LaunchPlan, launch_plan
 from dray.envbuilder.log import NoLog
+from dray.envbuilder.place import NODE, Place
 from dray.envbuilder.source import prepare_source
+from dray.envbuilder.spec import EnvironmentSpec
+from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
-from dray.runtime.models import Execution
+from dray.runtime.execution import Container, Execution, RunDefaults
+from dray.runtime.run_defaults import with_defaults
 from dray.sdk.client import Client
 
 log = logging.getLogger("dray.agent")
@@ -41,23 +45,31 @@ async def prepare(
     Raises:
         PreparationFailed: one of them cannot be made; the log has the details.
     """
-    execution = order.task.execution
-    _refuse_container(execution)
-    spec = EnvironmentSpec.of(execution)
-    environment = await ensure_environment(spec, shop.node, spool)
+    execution = with_defaults(order.task.execution, order.defaults, _own_defaults(shop.settings))
+    place = _place_of(execution)
+    await prepare_source(execution, spool.code, shop.node, GatewayBlobs(client), spool)
+    spec = await choose(execution, spool.code)
+    environment = await ensure_environment(spec, shop.node, spool, place=place)
     if not environment.reused:
-        shop.background.start_soon(_finish_environment, spec, shop, name="finish environment")
+        shop.background.start_soon(
+            _finish_environment, spec, shop, place, name="finish environment"
+        )
     try:
-        await prepare_source(execution, spool.code, shop.node, GatewayBlobs(client), spool)
         ours = await child_code(shop.node, environment.python, environment.cache_tag)
         plan = launch_plan(execution, environment, spool.code, ours, _variables(order, spool, shop))
     except BaseException:
         environment.release()
         raise
-    return Prepared(plan, environment)
+    return Prepared(place.launch(plan), environment)
 
 
-def _refuse_container(execution: Execution) -> None:
+def _own_defaults(settings: Settings) -> RunDefaults:
+    """How this agent runs tasks that do not say it themselves."""
+    container = Container(settings.container_image, settings.container_arguments)
+    return RunDefaults(settings.environment_manager, container)
+
+
+def _place_of(execution: Execution) -> Place:
     """Running without the container a task asks for would be running something else."""
     if execution.container.image:
         raise environment_failed(
@@ -65,12 +77,13 @@ def _refuse_container(execution: Execution) -> None:
             "without containers so far; clear it with task.set_base_docker(docker_image='') to run "
             "it in an environment of its own"
         )
+    return NODE
 
 
-async def _finish_environment(spec: EnvironmentSpec, shop: Workshop) -> None:
+async def _finish_environment(spec: EnvironmentSpec, shop: Workshop, place: Place) -> None:
     """What a new environment may do without at first: its bytecode, and room for the next."""
     try:
-        with await ensure_environment(spec, shop.node, NoLog()) as environment:
+        with await ensure_environment(spec, shop.node, NoLog(), place=place) as environment:
             await compile_bytecode(environment)
         for key in await trim(shop.node):
             log.info("removed environment %s, which nobody used for longest", key[:12])

@@ -10,7 +10,8 @@ from fastapi import Body
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from dray.runtime.errors import InvalidInput
-from dray.runtime.models import ConfigObject, Execution, Parameter, Policy, Task, TaskType
+from dray.runtime.execution import Execution
+from dray.runtime.models import ConfigObject, Parameter, Policy, Task, TaskType
 from dray.runtime.states import Event
 from dray.runtime.store.contract import CloneRequest, TaskEdit, TaskSearch
 

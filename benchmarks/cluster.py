@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dray.runtime.models import Execution, Task
+from dray.runtime.execution import Execution
+from dray.runtime.models import Task
 from dray.runtime.paths import HomePaths, NodePaths
 from dray.runtime.snapshots import FileEntry, digest, encode_manifest
 from dray.runtime.states import State

@@ -19,7 +19,8 @@ from benchmarks.cluster import QUEUE, Cluster, free_port
 from benchmarks.measure import Reading, Sample, in_words
 from benchmarks.stand import Stand
 from dray.runtime.errors import ServerUnreachable
-from dray.runtime.models import Execution, Task
+from dray.runtime.execution import Execution
+from dray.runtime.models import Task
 from dray.runtime.resources import Resources
 from dray.runtime.states import Phase, State
 

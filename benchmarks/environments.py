@@ -13,8 +13,8 @@ from benchmarks.measure import Reading, Sample, in_turns, in_words, ratio
 from benchmarks.stand import Stand
 from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.interpreters import own_interpreter
-from dray.envbuilder.key import EnvironmentSpec
 from dray.envbuilder.log import NoLog
+from dray.envbuilder.spec import EnvironmentSpec
 from dray.envbuilder.surroundings import agent_variables, installer_variables
 from dray.envbuilder.uvtool import uv_program
 from dray.runtime.paths import NodePaths

@@ -15,8 +15,8 @@ from benchmarks.starts import child_environment, start_to_first_line
 from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.childcode import child_code
 from dray.envbuilder.environment import Environment
-from dray.envbuilder.key import EnvironmentSpec
 from dray.envbuilder.log import NoLog
+from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.paths import NodePaths
 
 if TYPE_CHECKING:

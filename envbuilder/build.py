@@ -17,11 +17,12 @@ from dray.envbuilder.builders.base import Builder
 from dray.envbuilder.cache import remove_leftovers, size_of
 from dray.envbuilder.environment import Environment, Ready
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import Interpreter, describe, find_interpreter
-from dray.envbuilder.key import EnvironmentSpec, environment_key
+from dray.envbuilder.interpreters import Interpreter, describe
 from dray.envbuilder.locks import FileLock, pauses, try_lock
 from dray.envbuilder.log import LogWriter, say
-from dray.envbuilder.process import finish_in_thread, run_tool, within
+from dray.envbuilder.place import NODE, Place
+from dray.envbuilder.process import finish_in_thread, within
+from dray.envbuilder.spec import EnvironmentSpec, environment_key
 from dray.envbuilder.surroundings import agent_variables, installer_variables
 from dray.runtime.paths import NodePaths
 
@@ -41,6 +42,7 @@ async def ensure_environment(
     node: NodePaths,
     log: LogWriter,
     *,
+    place: Place = NODE,
     builder: Builder | None = None,
     limit_s: float = BUILD_LIMIT_S,
 ) -> Environment:
@@ -50,16 +52,18 @@ async def ensure_environment(
     node builds it and the others wait. Safe to cancel: the installer is stopped, what it made is
     removed and the lock is free.
 
-    ``builder`` makes it if it must be made; the default is the one that ``spec.manager`` names.
-    ``limit_s`` is for everything together, waiting for another's build included.
+    ``place`` is where it is built and used. ``builder`` makes it if it must be made; the default is
+    the one that ``spec.manager`` names. ``limit_s`` is for everything together, waiting for
+    another's build included.
 
     Raises:
         PreparationFailed: of kind ``environment_failed``.
     """
     began = time.monotonic()
-    interpreter = await find_interpreter(spec.python)
     maker = builder or builder_of(spec.manager)
-    plan = _Plan(spec, interpreter, environment_key(spec, interpreter), node, log, maker)
+    interpreter = await maker.interpreter(spec, place)
+    key = environment_key(spec, interpreter, place.mark)
+    plan = _Plan(spec, interpreter, key, node, log, maker, place)
     claimed = await _claim(plan, limit_s)
     reused = not claimed.built
     seconds = time.monotonic() - began
@@ -78,6 +82,7 @@ class _Plan:
     node: NodePaths
     log: LogWriter
     builder: Builder
+    place: Place
 
     @property
     def folder(self) -> Path:
@@ -164,7 +169,7 @@ async def _build(plan: _Plan) -> Ready:
     await finish_in_thread(asyncio.to_thread(remove_leftovers, plan.node, plan.key))
     aside = plan.node.environments / f"{envs.BUILDING}{plan.key}-{os.getpid()}"
     try:
-        await plan.builder.build(plan.spec, plan.interpreter, aside, plan.log)
+        await plan.builder.build(plan.spec, plan.interpreter, aside, plan.log, plan.place)
         installed, n_bytes = await asyncio.gather(
             _verify(plan, aside), asyncio.to_thread(size_of, aside)
         )
@@ -188,13 +193,13 @@ async def _build(plan: _Plan) -> Ready:
 async def _verify(plan: _Plan, folder: Path) -> list[str]:
     """What is installed, told by the interpreter itself, which is thereby known to start."""
     python = envs.python_of(folder)
-    made = await describe(python)
+    made = await describe(python, plan.place.run)
     if made.version != plan.interpreter.version:
         raise environment_failed(
             f"{plan.spec.manager} made an environment with Python {made.version} where "
             f"{plan.interpreter.version} was asked for"
         )
-    finished = await run_tool(
+    finished = await plan.place.run(
         [python, "-I", "-c", _LIST_INSTALLED],
         env=installer_variables(agent_variables()),
         keep_stdout=True,

@@ -13,7 +13,7 @@ from dray.envbuilder.git import Git, commit_in
 from dray.envbuilder.locks import exclusive
 from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.process import Finished, finish_in_thread
-from dray.runtime.models import Execution
+from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 
 #: Where the mirror keeps the remote's own HEAD.

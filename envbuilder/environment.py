@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from dray.envbuilder.locks import FileLock
-from dray.runtime.models import EnvironmentReport
+from dray.runtime.execution import EnvironmentReport
 from dray.runtime.paths import NodePaths
 
 #: Prefix of folders in the making: ``.building-KEY-PID``.

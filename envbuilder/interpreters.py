@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dray.envbuilder import portrait
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.process import run_tool
+from dray.envbuilder.process import Finished, run_tool
 from dray.envbuilder.surroundings import agent_variables, installer_variables
 from dray.envbuilder.uvtool import uv_program
 
@@ -78,8 +78,11 @@ def matches(version: str, request: str) -> bool:
     )
 
 
-async def describe(python: Path) -> Interpreter:
+async def describe(python: Path, run: Callable[..., Awaitable[Finished]] = run_tool) -> Interpreter:
     """What the interpreter at ``python`` says of itself.
+
+    Args:
+        run: as :func:`dray.envbuilder.process.run_tool`, where the interpreter is.
 
     Raises:
         PreparationFailed: it does not start.
@@ -87,7 +90,7 @@ async def describe(python: Path) -> Interpreter:
     env = installer_variables(agent_variables())
     # No site, so that nothing that a user installed runs.
     command = [python, "-I", "-S", portrait.__file__]
-    finished = await run_tool(command, env=env, keep_stdout=True)
+    finished = await run(command, env=env, keep_stdout=True)
     try:
         return _interpreter(json.loads(finished.stdout))
     except (ValueError, TypeError, KeyError) as exc:

@@ -13,7 +13,7 @@ from dray.envbuilder.environment import Environment
 from dray.envbuilder.failures import source_failed
 from dray.envbuilder.surroundings import agent_variables, child_variables
 from dray.runtime.errors import PreparationFailed
-from dray.runtime.models import Execution
+from dray.runtime.execution import Execution
 
 _MODULE = re.compile(r"-m\s*(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 

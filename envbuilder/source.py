@@ -14,7 +14,7 @@ from dray.envbuilder.layout import lay_out
 from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.process import finish_in_thread, within
 from dray.runtime.errors import InvalidInput
-from dray.runtime.models import Execution
+from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from dray.runtime.snapshots import decode_manifest
 

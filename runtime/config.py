@@ -72,6 +72,11 @@ class Settings:
         allow_pickle: load pickled artifacts without being asked.
         log_environment: variables that a run started by hand records and an agent sets again:
             comma-separated names and patterns such as ``CUDA_*``.
+        environment_manager: who installs for tasks whose queue does not say it either; empty: what
+            the task's code holds, else ``uv``.
+        container_engine: ``docker``, ``podman`` or ``apptainer``; empty: the first that is there.
+        container_image: image that agents run tasks in which name none; empty: in no container.
+        container_arguments: for that image, such as ``--ipc=host``.
     """
 
     home: Path = field(default_factory=_data_home)
@@ -100,6 +105,10 @@ class Settings:
     auto_pickle: bool = False
     allow_pickle: bool = False
     log_environment: str = ""
+    environment_manager: str = ""
+    container_engine: str = ""
+    container_image: str = ""
+    container_arguments: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from dray.runtime.causes import Cause
+from dray.runtime.execution import EnvironmentReport, Execution, RunDefaults
 from dray.runtime.resources import Resources
 from dray.runtime.states import Phase, State
 
@@ -74,68 +75,6 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Container:
-    """The container a task is to run in.
-
-    Attributes:
-        image: such as ``nvidia/cuda:12.4.0-runtime-ubuntu22.04``; empty: in none.
-        arguments: for whoever starts the container, such as ``--ipc=host -e A=1``.
-        setup_script: shell lines to run in it before anything else.
-    """
-
-    image: str = ""
-    arguments: str = ""
-    setup_script: str = ""
-
-
-@dataclass(frozen=True)
-class Execution:
-    """Everything needed to run a task's code again.
-
-    Attributes:
-        repository: URL of the git remote, without credentials; empty outside git.
-        commit: full commit id the code stands on.
-        branch: branch it was taken from; a label when ``commit`` is given.
-        diff: uncommitted changes of tracked files against ``commit``, as git prints them.
-        snapshot: sha256 of a manifest blob (see ``runtime.snapshots``); when present it is
-            the code, and commit, branch and diff are labels.
-        working_dir: directory to run in, relative to the root of the code; ``.`` is the root.
-        entry_point: script relative to ``working_dir``, or ``-m package.module``.
-        arguments: command-line arguments, after the entry point.
-        bootstrap: run the entry point under Dray's recorder, for scripts that never call
-            ``Task.init`` (``dray run``).
-        python_version: ``3.11`` or ``3.11.7``; exactly that or a clear error.
-            Empty: the version the agent runs on.
-        packages: requirement lines to install, in order.
-        index_urls: package indexes; the first is the default, the rest extra.
-            Empty: what the node is configured with.
-        environment_manager: ``uv``.
-        output_uri: where artifacts go; empty for the server's blob store.
-        binary: program that runs the entry point, such as ``/bin/bash``; empty: Python.
-        container: the container it is to run in.
-        resources: what its agent must hold.
-    """
-
-    repository: str = ""
-    commit: str = ""
-    branch: str = ""
-    diff: str = ""
-    snapshot: str = ""
-    working_dir: str = "."
-    entry_point: str = ""
-    arguments: list[str] = field(default_factory=list[str])
-    bootstrap: bool = False
-    python_version: str = ""
-    packages: list[str] = field(default_factory=list[str])
-    index_urls: list[str] = field(default_factory=list[str])
-    environment_manager: str = "uv"
-    output_uri: str = ""
-    binary: str = ""
-    container: Container = field(default_factory=Container)
-    resources: Resources = field(default_factory=Resources)
-
-
-@dataclass(frozen=True)
 class Parameter:
     """One hyperparameter; its flat name is ``Section/name``.
 
@@ -187,25 +126,6 @@ class StreamReceipt:
     exact: bool = False
     missing_bytes: int = 0
     gaps: list[Gap] = field(default_factory=list[Gap])
-
-
-@dataclass(frozen=True)
-class EnvironmentReport:
-    """What was prepared for an attempt.
-
-    Attributes:
-        key: of the environment in the node's cache.
-        reused: whether a finished environment was found, as opposed to built.
-        seconds: time from asking for the environment to having it.
-        python: exact version of the interpreter.
-        installed: ``name==version`` of everything in the environment.
-    """
-
-    key: str
-    reused: bool
-    seconds: float
-    python: str = ""
-    installed: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)
@@ -388,6 +308,7 @@ class Queue:
         elastic: agents are made for its tasks as needed; otherwise only agents started by
             hand take from it.
         n_pending: tasks waiting, derived.
+        defaults: for its tasks; they come before the agent's own.
         served: whether some agent takes tasks from it, or would be made for it, derived.
     """
 
@@ -395,6 +316,7 @@ class Queue:
     name: str
     created_at: float
     elastic: bool = True
+    defaults: RunDefaults = field(default_factory=RunDefaults)
     n_pending: int = 0
     served: bool = False
 

@@ -21,7 +21,7 @@ member ``k`` is the kind and ``t`` the time (seconds since the epoch). The other
     configuration  values: name -> {text, type, description}; null takes one away
     properties  values: name -> text; null takes one away
     runtime     values: name -> text (facts about host and process)
-    execution   values: members of ``models.Execution`` captured after the start
+    execution   values: members of ``runtime.execution.Execution`` captured after the start
     tags        add: [..], remove: [..]
     comment     text
     progress    v (0 to 100)
@@ -123,7 +123,7 @@ class Frame:
 
     Attributes:
         executing: the attempt's process has started.
-        environment: JSON of ``models.EnvironmentReport``, once it is known.
+        environment: JSON of ``runtime.execution.EnvironmentReport``, once it is known.
         finish: the end: ``{"cause": .., "receipt": {stream: {"n_bytes", "sha256"}}}``; of a
             stream with gaps also ``missing_bytes`` and ``kept_sha256``, of the bytes that are
             not missing.

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from dray.runtime import ids
 from dray.runtime.errors import DrayError, IllegalTransition, ServerUnreachable
-from dray.runtime.models import Execution, Task
+from dray.runtime.execution import Execution
+from dray.runtime.models import Task
 from dray.runtime.snapshots import FileEntry, encode_manifest
 from dray.runtime.states import State, is_terminal
 from dray.sdk.client import Client

@@ -9,9 +9,10 @@ from pathlib import Path
 from dray.envbuilder.environment import python_of
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.key import EnvironmentSpec
 from dray.envbuilder.log import LogWriter, NoLog, say
-from dray.envbuilder.process import Finished, run_tool
+from dray.envbuilder.place import Place
+from dray.envbuilder.process import Finished
+from dray.envbuilder.spec import EnvironmentSpec
 from dray.envbuilder.surroundings import agent_variables, installer_variables
 from dray.envbuilder.uvtool import uv_program
 
@@ -19,22 +20,36 @@ from dray.envbuilder.uvtool import uv_program
 class UvBuilder:
     """``uv venv``, then ``uv pip install``: offline first, which takes a tenth of the time."""
 
+    async def interpreter(self, spec: EnvironmentSpec, place: Place) -> Interpreter:
+        """See :class:`dray.envbuilder.builders.base.Builder`."""
+        return await place.find_interpreter(spec.python)
+
     async def build(
-        self, spec: EnvironmentSpec, interpreter: Interpreter, folder: Path, log: LogWriter
+        self,
+        spec: EnvironmentSpec,
+        interpreter: Interpreter,
+        folder: Path,
+        log: LogWriter,
+        place: Place,
     ) -> None:
         """See :class:`dray.envbuilder.builders.base.Builder`."""
         env = _variables(spec, installer_variables(agent_variables()))
-        await self._make_venv(interpreter, folder, env, log)
+        await self._make_venv(interpreter, folder, env, log, place)
         if spec.requirements:
-            await self._install(spec, folder, env, log)
+            await self._install(spec, folder, env, log, place)
 
     async def _make_venv(
-        self, interpreter: Interpreter, folder: Path, env: Mapping[str, str], log: LogWriter
+        self,
+        interpreter: Interpreter,
+        folder: Path,
+        env: Mapping[str, str],
+        log: LogWriter,
+        place: Place,
     ) -> None:
         # Relocatable: the scripts find their interpreter beside themselves, so that the folder
         # can be renamed into place.
         options = ["--quiet", "--relocatable", "--no-project", "--prompt", "dray"]
-        finished = await run_tool(
+        finished = await place.run(
             [uv_program(), "venv", *options, "--python", interpreter.path, folder],
             env=env,
             cwd=folder.parent,
@@ -46,19 +61,26 @@ class UvBuilder:
             )
 
     async def _install(
-        self, spec: EnvironmentSpec, folder: Path, env: Mapping[str, str], log: LogWriter
+        self,
+        spec: EnvironmentSpec,
+        folder: Path,
+        env: Mapping[str, str],
+        log: LogWriter,
+        place: Place,
     ) -> None:
         listing = folder / "requirements.txt"
         text = "".join(f"{line}\n" for line in spec.requirements)
         await asyncio.to_thread(listing.write_text, text, "utf-8")
         # What uv says offline is of no use to anyone when the indexes are asked next.
-        finished = await self._run_install(spec, folder, listing, env, NoLog(), ["--offline"])
+        finished = await self._run_install(
+            spec, folder, listing, env, NoLog(), place, ["--offline"]
+        )
         if finished.code == 0:
             say(log, "every package came from the node's cache")
             log.write(finished.tail.encode())
             return
         say(log, "asking the package indexes")
-        finished = await self._run_install(spec, folder, listing, env, log, [])
+        finished = await self._run_install(spec, folder, listing, env, log, place, [])
         if finished.code != 0:
             raise environment_failed(
                 "uv could not install the packages of this task "
@@ -73,9 +95,10 @@ class UvBuilder:
         listing: Path,
         env: Mapping[str, str],
         log: LogWriter,
+        place: Place,
         options: list[str],
     ) -> Finished:
-        return await run_tool(
+        return await place.run(
             [
                 *[uv_program(), "pip", "install", "--no-progress", "--no-compile-bytecode"],
                 *["--python", python_of(folder), "--requirements", listing],

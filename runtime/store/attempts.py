@@ -9,15 +9,9 @@ from dray.runtime import codec, machine
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.clock import Clock
 from dray.runtime.errors import IllegalTransition, NotFound, StaleEpoch
+from dray.runtime.execution import EnvironmentReport
 from dray.runtime.machine import Claim, Command, HandOver, Head, Renew, StartLocal
-from dray.runtime.models import (
-    Attempt,
-    EnvironmentReport,
-    Parameter,
-    Policy,
-    StreamReceipt,
-    Task,
-)
+from dray.runtime.models import Attempt, Parameter, Policy, StreamReceipt, Task
 from dray.runtime.states import Phase
 from dray.runtime.store import database, rows, task_edit, transitions
 from dray.runtime.store.contract import Assignment, By, Change, ClaimRequest, OpenAttempt
@@ -248,7 +242,7 @@ class Attempts:
             epoch: of the local attempt, which ends.
             queue: where the task is to wait.
             by: who asked.
-            execution: members of ``models.Execution`` to change.
+            execution: members of ``runtime.execution.Execution`` to change.
             parameters: merged into the task's.
             policy: the task's from now on; None: as it was.
             receipt: what the local run wrote.

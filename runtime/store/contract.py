@@ -125,7 +125,8 @@ class TaskEdit:
         properties: merged; a value of None deletes the property.
         parameters: merged, unless ``replace_parameters``; None as a value deletes.
         configuration: merged; None as a value deletes.
-        execution: members of ``models.Execution`` to change, ``resources`` merged likewise.
+        execution: members of ``runtime.execution.Execution`` to change, ``resources`` merged
+            likewise.
             Changing repository, commit, branch or diff drops the snapshot.
         policy: members of ``models.Policy`` to change.
         output_uri: short for ``execution.output_uri``.

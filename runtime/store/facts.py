@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dray.runtime import codec
-from dray.runtime.models import Execution
+from dray.runtime.execution import Execution
 from dray.runtime.store import artifacts, database, model_records, rows
 from dray.runtime.store.record_lines import Facts
 from dray.runtime.store.session import Session

@@ -9,7 +9,8 @@ from typing import Any, cast
 from dray.runtime import codec
 from dray.runtime.causes import Cause
 from dray.runtime.errors import InvalidInput, OffsetMismatch
-from dray.runtime.models import EnvironmentReport, StreamReceipt
+from dray.runtime.execution import EnvironmentReport
+from dray.runtime.models import StreamReceipt
 from dray.runtime.records import CONSOLE_STREAMS, RECORDS, STREAMS, Chunk
 from dray.runtime.store.console import Run
 from dray.runtime.store.contract import By

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from dray.runtime import records
 from dray.runtime.clock import Clock
 from dray.runtime.errors import OffsetMismatch
+from dray.runtime.execution import EnvironmentReport
 from dray.runtime.machine import BeginExecuting, Finish, Head, Renew, check_epoch, is_told_by
-from dray.runtime.models import EnvironmentReport, StreamReceipt
+from dray.runtime.models import StreamReceipt
 from dray.runtime.records import CONSOLE_STREAMS, RECORDS, Frame
 from dray.runtime.states import Phase
 from dray.runtime.store import (

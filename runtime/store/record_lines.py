@@ -12,8 +12,9 @@ import msgspec
 
 from dray.runtime import codec
 from dray.runtime.errors import InvalidInput
+from dray.runtime.execution import Execution
 from dray.runtime.ids import is_id
-from dray.runtime.models import Artifact, ConfigObject, Execution, Parameter
+from dray.runtime.models import Artifact, ConfigObject, Parameter
 from dray.runtime.resources import check
 from dray.runtime.store import model_records
 from dray.runtime.store.media import HISTORY, Sample

@@ -11,13 +11,12 @@ from typing import Any, TypeVar
 from dray.runtime import codec
 from dray.runtime.causes import Cause
 from dray.runtime.errors import NotFound
+from dray.runtime.execution import EnvironmentReport, Execution
 from dray.runtime.machine import Head
 from dray.runtime.models import (
     Artifact,
     Attempt,
     ConfigObject,
-    EnvironmentReport,
-    Execution,
     ModelRef,
     Parameter,
     Policy,

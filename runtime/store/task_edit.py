@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from dray.runtime import codec
 from dray.runtime.errors import InvalidInput, NotEditable
+from dray.runtime.execution import Container, Execution
 from dray.runtime.ids import is_id
-from dray.runtime.models import Container, Execution, Parameter, Policy, Task
+from dray.runtime.models import Parameter, Policy, Task
 from dray.runtime.registry import INPUT
 from dray.runtime.resources import Resources, check
 from dray.runtime.states import State, is_terminal

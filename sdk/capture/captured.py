@@ -37,7 +37,7 @@ class Captured:
     """What was found.
 
     Attributes:
-        execution: members of ``models.Execution``.
+        execution: members of ``runtime.execution.Execution``.
         root: of the code: the top of the repository, else the folder of the script.
         files: the script and the local modules it imports.
         in_git: whether ``root`` is a git working tree.

@@ -12,7 +12,8 @@ from dray.sdk.cli.output import Facts
 from dray.sdk.cli.task_diff import MONITOR
 
 if TYPE_CHECKING:
-    from dray.runtime.models import Attempt, EnvironmentReport, Metric, StreamReceipt, Task
+    from dray.runtime.execution import EnvironmentReport
+    from dray.runtime.models import Attempt, Metric, StreamReceipt, Task
 
 
 #: Gaps of a stream that are listed, of the many a long flood leaves.

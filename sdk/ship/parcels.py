@@ -12,7 +12,7 @@ from dray.runtime.answers import FrameReply
 from dray.runtime.causes import Cause
 from dray.runtime.codec import to_json
 from dray.runtime.errors import OffsetMismatch
-from dray.runtime.models import EnvironmentReport
+from dray.runtime.execution import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, Chunk, Frame
 from dray.runtime.spool import SpoolWriter

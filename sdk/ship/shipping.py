@@ -12,8 +12,8 @@ from dray.runtime.answers import FrameReply
 from dray.runtime.causes import Cause
 from dray.runtime.clock import Clock, SystemClock
 from dray.runtime.errors import DrayError, ServerUnreachable, StaleEpoch
+from dray.runtime.execution import EnvironmentReport
 from dray.runtime.lease import RENEWALS_PER_LEASE
-from dray.runtime.models import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.sdk.http.transport import pause_s
 from dray.sdk.runs.threads import in_thread

@@ -85,7 +85,7 @@ class TaskBase:
 
     @property
     def execution(self) -> dict[str, Any]:
-        """What it runs, as JSON of ``models.Execution``; of the running task with its code."""
+        """What it runs, as JSON of ``Execution``; of the running task with its code."""
         attempt = self._attempt
         if attempt is not None:
             return attempt.execution()

@@ -12,7 +12,8 @@ import pytest
 from dray.envbuilder.builders import BUILDERS, builder_of
 from dray.envbuilder.builders.base import Builder
 from dray.envbuilder.interpreters import own_interpreter
-from dray.envbuilder.key import EnvironmentSpec
+from dray.envbuilder.place import NODE
+from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.errors import PreparationFailed
 from tests.unit.envbuilder.conftest import Log, cancelled, processes_at, until
 from tests.unit.envbuilder.indexes import Index, make_wheel, serve_index
@@ -49,7 +50,7 @@ def spec_of(manager: str, index: Index, *requirements: str) -> EnvironmentSpec:
 
 async def build(builder: Builder, spec: EnvironmentSpec, folder: Path, log: Log) -> Path:
     folder.parent.mkdir(exist_ok=True)
-    await builder.build(spec, own_interpreter(), folder, log)
+    await builder.build(spec, own_interpreter(), folder, log, NODE)
     return folder / "bin" / "python"
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from dray.runtime import causes
 from dray.runtime.errors import IllegalTransition, InvalidInput, NotFound, StaleEpoch
+from dray.runtime.execution import EnvironmentReport
 from dray.runtime.ids import new_id
 from dray.runtime.machine import Finish, LoseContact, ProveDead, RequestStop
-from dray.runtime.models import EnvironmentReport, Parameter, StreamReceipt
+from dray.runtime.models import Parameter, StreamReceipt
 from dray.runtime.states import Phase, State
 from dray.runtime.store import ClaimRequest
 from tests.contract.conftest import BY, TTL_S, World

@@ -14,8 +14,8 @@ import pytest
 
 from dray.runtime import causes
 from dray.runtime.errors import NotFound, StoreUnusable
+from dray.runtime.execution import Execution
 from dray.runtime.machine import Enqueue, Finish, Publish
-from dray.runtime.models import Execution
 from dray.runtime.paths import HomePaths
 from dray.runtime.records import Chunk
 from dray.runtime.snapshots import FileEntry, encode_manifest

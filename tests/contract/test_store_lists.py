@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dray.runtime.errors import InvalidInput
-from dray.runtime.models import Execution, TaskType
+from dray.runtime.execution import Execution
+from dray.runtime.models import TaskType
 from dray.runtime.states import State
 from dray.runtime.store import TaskEdit, TaskQuery
 from tests.contract.conftest import BY, World

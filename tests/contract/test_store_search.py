@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dray.runtime.errors import InvalidInput
-from dray.runtime.models import Container, Execution, Parameter, TaskType
+from dray.runtime.execution import Container, Execution
+from dray.runtime.models import Parameter, TaskType
 from dray.runtime.patterns import Pattern, compiled
 from dray.runtime.store import task_search
 from dray.runtime.store.contract import Include, TaskSearch

@@ -9,18 +9,10 @@ import pytest
 from dray.runtime import causes
 from dray.runtime.causes import Cause
 from dray.runtime.errors import AmbiguousId, Conflict, InvalidInput, NotEditable, NotFound
+from dray.runtime.execution import Execution
 from dray.runtime.ids import new_id
 from dray.runtime.machine import Enqueue, Finish, Reset
-from dray.runtime.models import (
-    Artifact,
-    ConfigObject,
-    Execution,
-    OnLost,
-    Parameter,
-    Policy,
-    Task,
-    TaskType,
-)
+from dray.runtime.models import Artifact, ConfigObject, OnLost, Parameter, Policy, Task, TaskType
 from dray.runtime.records import Chunk
 from dray.runtime.resources import Resources
 from dray.runtime.states import State, is_terminal

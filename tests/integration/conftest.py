@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from dray.runtime.errors import ServerUnreachable
-from dray.runtime.models import Execution, Parameter, Policy, Task
+from dray.runtime.execution import Execution
+from dray.runtime.models import Parameter, Policy, Task
 from dray.runtime.paths import HomePaths
 from dray.runtime.snapshots import FileEntry, encode_manifest
 from dray.runtime.states import State
@@ -69,7 +70,7 @@ class Cluster:
     ) -> Task:
         """Enqueue a task whose code is one file with this text.
 
-        ``execution`` are further members of ``models.Execution``.
+        ``execution`` are further members of ``runtime.execution.Execution``.
         """
         file = FileEntry("main.py", self.client.put_blob(source.encode()), len(source.encode()))
         snapshot = self.client.put_blob(encode_manifest([file]))

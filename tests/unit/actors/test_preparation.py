@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 
+from dray.actors.orders import WorkOrder
 from dray.actors.preparation import prepare
+from dray.runtime.config import Settings
 from dray.runtime.errors import PreparationFailed
-from dray.runtime.models import Container, Execution
+from dray.runtime.execution import Container, Execution
+from dray.runtime.models import Task
 
 
 async def test_a_task_that_asks_for_a_container_is_refused_naming_it() -> None:
     execution = Execution(container=Container("nvidia/cuda:12.4.0"))
-    nothing: Any = None  # it is refused before anything is looked at
-    order: Any = SimpleNamespace(task=SimpleNamespace(execution=execution))
+    nothing: Any = None  # it is refused before anything is fetched
+    task = Task("ab" * 16, "t", "p", execution=execution)
+    order = WorkOrder(task, 1, "c", "t", "http://127.0.0.1:1", 30.0)
+    shop: Any = SimpleNamespace(settings=Settings())
     with pytest.raises(PreparationFailed, match=r"container 'nvidia/cuda:12\.4\.0'") as caught:
-        await prepare(order, nothing, nothing, nothing)
+        await prepare(order, nothing, shop, nothing)
     assert caught.value.details["kind"] == "environment_failed"

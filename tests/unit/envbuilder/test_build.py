@@ -10,6 +10,7 @@ import platform
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,10 @@ from dray.envbuilder.environment import (
 )
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.interpreters import Interpreter, own_interpreter
-from dray.envbuilder.key import EnvironmentSpec, environment_key
 from dray.envbuilder.locks import try_lock
 from dray.envbuilder.log import LogWriter
+from dray.envbuilder.place import Place
+from dray.envbuilder.spec import EnvironmentSpec, environment_key
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log, cancelled, until
@@ -37,7 +39,7 @@ BARE = EnvironmentSpec()
 KEY = environment_key(BARE, own_interpreter())
 
 
-class CountingBuilder:
+class CountingBuilder(UvBuilder):
     """uv, counted; ``gate`` holds a build back until it is set."""
 
     def __init__(self) -> None:
@@ -47,18 +49,23 @@ class CountingBuilder:
         self.gate.set()
 
     async def build(
-        self, spec: EnvironmentSpec, interpreter: Interpreter, folder: Path, log: LogWriter
+        self,
+        spec: EnvironmentSpec,
+        interpreter: Interpreter,
+        folder: Path,
+        log: LogWriter,
+        place: Place,
     ) -> None:
         self.n_builds += 1
-        await UvBuilder().build(spec, interpreter, folder, log)
+        await super().build(spec, interpreter, folder, log, place)
         self.started.set()
         await self.gate.wait()
 
 
-class NoBuilder:
+class NoBuilder(UvBuilder):
     """For what must be found and not built."""
 
-    async def build(self, *_: object) -> None:
+    async def build(self, *_: object, **__: object) -> None:
         raise AssertionError("the environment was built although it is ready")
 
 
@@ -122,9 +129,14 @@ async def test_two_at_once_build_once(node: NodePaths, log: Log) -> None:
 async def test_whoever_waits_builds_when_the_builder_fails(node: NodePaths, log: Log) -> None:
     class FailingBuilder(CountingBuilder):
         async def build(
-            self, spec: EnvironmentSpec, interpreter: Interpreter, folder: Path, log: LogWriter
+            self,
+            spec: EnvironmentSpec,
+            interpreter: Interpreter,
+            folder: Path,
+            log: LogWriter,
+            place: Place,
         ) -> None:
-            await super().build(spec, interpreter, folder, log)
+            await super().build(spec, interpreter, folder, log, place)
             raise environment_failed("the disk is full")
 
     failing = FailingBuilder()
@@ -210,8 +222,9 @@ async def test_an_environment_whose_base_python_is_gone_is_built_again(
 
 
 async def test_a_builder_that_takes_another_python_is_caught(node: NodePaths, log: Log) -> None:
-    class WrongBuilder:
-        async def build(self, _spec: object, _python: object, folder: Path, _log: object) -> None:
+    class WrongBuilder(UvBuilder):
+        async def build(self, *given: Any, **_: Any) -> None:
+            folder: Path = given[2]
             python = python_of(folder)
             python.parent.mkdir(parents=True)
             facts = {

@@ -14,11 +14,11 @@ import pytest
 from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.childcode import child_code
 from dray.envbuilder.environment import Environment
-from dray.envbuilder.key import EnvironmentSpec
 from dray.envbuilder.launch import LaunchPlan, launch_plan
 from dray.envbuilder.locks import FileLock
+from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.errors import PreparationFailed
-from dray.runtime.models import EnvironmentReport, Execution
+from dray.runtime.execution import EnvironmentReport, Execution
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log
 

@@ -12,7 +12,7 @@ import pytest
 from dray.envbuilder.blobs import blob_path
 from dray.envbuilder.source import prepare_source
 from dray.runtime.errors import NotFound, PreparationFailed, ServerUnreachable
-from dray.runtime.models import Execution
+from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from dray.runtime.snapshots import FileEntry, digest, encode_manifest
 from tests.unit.envbuilder.conftest import Log, cancelled

@@ -17,7 +17,7 @@ import pytest
 from dray.envbuilder.blobs import BlobFetcher
 from dray.envbuilder.source import PreparedSource, prepare_source
 from dray.runtime.errors import PreparationFailed
-from dray.runtime.models import Execution
+from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log, cancelled, processes_at, until
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from dray.runtime import codec
 from dray.runtime.causes import Cause, CauseKind
+from dray.runtime.execution import Execution
 from dray.runtime.models import (
     Artifact,
     Attempt,
     AuditEntry,
-    Execution,
     Metric,
     Parameter,
     Policy,

@@ -10,7 +10,8 @@ from typing import Any
 
 from dray.runtime import ids
 from dray.runtime.codec import to_json
-from dray.runtime.models import Execution, Task
+from dray.runtime.execution import Execution
+from dray.runtime.models import Task
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, STDOUT, encode_record
 from dray.sdk.client import Client

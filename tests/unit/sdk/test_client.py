@@ -24,7 +24,8 @@ from dray.runtime.errors import (
     StaleEpoch,
     Unauthorized,
 )
-from dray.runtime.models import Execution, Parameter, TaskType
+from dray.runtime.execution import Execution
+from dray.runtime.models import Parameter, TaskType
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, STDOUT, Chunk, Frame, encode_record
 from dray.runtime.states import Phase, State

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dray.runtime import causes
 from dray.runtime.errors import OffsetMismatch, ServerUnreachable, StaleEpoch
-from dray.runtime.models import EnvironmentReport
+from dray.runtime.execution import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, STDERR, STDOUT, encode_record
 from dray.sdk.ship.parcels import News, ParcelService

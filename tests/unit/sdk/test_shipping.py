@@ -13,7 +13,7 @@ import pytest
 from dray.runtime import causes
 from dray.runtime.causes import Cause
 from dray.runtime.errors import DrayError, Forbidden, ServerUnreachable, StaleEpoch
-from dray.runtime.models import EnvironmentReport
+from dray.runtime.execution import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
 from dray.runtime.records import RECORDS, STDOUT
 from dray.runtime.states import State

@@ -11,11 +11,10 @@ import pytest
 
 from dray.runtime.codec import from_json, to_json
 from dray.runtime.errors import InvalidInput, WrongType
+from dray.runtime.execution import Container, Execution
 from dray.runtime.models import (
     Attempt,
     ConfigObject,
-    Container,
-    Execution,
     Metric,
     OnLost,
     Parameter,

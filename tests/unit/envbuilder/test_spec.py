@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dray.envbuilder.interpreters import own_interpreter
-from dray.envbuilder.key import EnvironmentSpec, environment_key
-from dray.runtime.models import Execution
-from dray.runtime.resources import Resources
+from dray.envbuilder.spec import EnvironmentSpec, LocalPackage, ProjectFile, environment_key
 
 SPEC = EnvironmentSpec(
     python="3.11", requirements=("a==1", "b==2"), index_urls=("https://one/simple",)
@@ -32,6 +31,11 @@ def test_equal_specs_have_equal_keys() -> None:
         {"index_urls": ("https://two/simple",)},
         {"index_urls": ()},
         {"build_flags": ("--no-deps",)},
+        {"constraints": ("a<2",)},
+        {"find_links": ("/wheels",)},
+        {"files": (ProjectFile("uv.lock", "…"),)},
+        {"local": (LocalPackage("lib", "ab"),)},
+        {"torch_backend": "cpu"},
     ],
 )
 def test_whatever_changes_the_environment_changes_the_key(change: dict[str, Any]) -> None:
@@ -56,17 +60,10 @@ def test_the_exact_version_and_its_abbreviation_share_an_environment() -> None:
     assert environment_key(exact, PYTHON) == environment_key(SPEC, PYTHON)
 
 
-def test_what_a_task_does_with_its_environment_is_not_covered() -> None:
-    one = Execution(packages=["a==1"])
-    other = replace(one, entry_point="x.py", diff="…", commit="c", resources=Resources(gpus=1))
-    assert EnvironmentSpec.of(one) == EnvironmentSpec.of(other)
+def test_the_place_it_is_for_changes_the_key() -> None:
+    assert environment_key(SPEC, PYTHON, "sha256:ab") != environment_key(SPEC, PYTHON)
 
 
-def test_blank_lines_and_comments_are_no_requirements() -> None:
-    execution = Execution(packages=["# Python 3.11", "", "  a==1 ", "b==2  # pinned"])
-    assert EnvironmentSpec.of(execution).requirements == ("a==1", "b==2  # pinned")
-
-
-def test_dray_itself_is_left_out_because_the_agent_brings_it() -> None:
-    lines = ["dray==0.1.0", "Dray", "dray[cluster] @ file:///home/me/dray", "drayage==1", "a"]
-    assert EnvironmentSpec.of(Execution(packages=lines)).requirements == ("drayage==1", "a")
+def test_where_the_code_lies_and_what_chose_the_packages_do_not() -> None:
+    moved = replace(SPEC, code=Path("/elsewhere"), origin="requirements.txt")
+    assert environment_key(moved, PYTHON) == environment_key(SPEC, PYTHON)
