@@ -149,6 +149,11 @@ class GatewayActor:
             for i in intents
         ]
         assignments = await self._store.attempts.claim(requests, SYSTEM)
+        defaults = {
+            a.task.queue: await self._store.queues.defaults(a.task.queue)
+            for a in assignments
+            if a is not None
+        }
         return [
             WorkOrder(
                 task=a.task,
@@ -160,6 +165,7 @@ class GatewayActor:
                 # The lease of a claim that was made before, and is answered again, is older.
                 claimed_at=claimed_at if _is_claimed_since(a.task, now) else None,
                 clock=monotonic_origin(),
+                defaults=defaults[a.task.queue],
             )
             if a is not None
             else None
@@ -293,13 +299,15 @@ class GatewayActor:
             (await self._queue_actor(queue.name)).resync.remote()
 
     async def _order_again(self, attempt: OpenAttempt) -> WorkOrder:
+        task = await self._store.tasks.get(attempt.task_id)
         return WorkOrder(
-            task=await self._store.tasks.get(attempt.task_id),
+            task=task,
             epoch=attempt.epoch,
             claim_id="",
             token=tokens.mint_task_token(self._token, attempt.task_id, attempt.epoch),
             url=self._url,
             lease_ttl_s=self._settings.lease_ttl_s,
+            defaults=await self._store.queues.defaults(task.queue),
         )
 
     def _on_change(self, change: Change) -> None:

@@ -10,7 +10,7 @@ from fastapi import Body
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from dray.runtime.errors import InvalidInput
-from dray.runtime.execution import Execution
+from dray.runtime.execution import Execution, RunDefaults
 from dray.runtime.models import ConfigObject, Parameter, Policy, Task, TaskType
 from dray.runtime.states import Event
 from dray.runtime.store.contract import CloneRequest, TaskEdit, TaskSearch
@@ -231,12 +231,32 @@ class PartialBlob:
 
 @dataclass(frozen=True)
 class NewQueue:
-    """A queue to make; ``elastic``: agents are made for its tasks as needed."""
+    """A queue to make.
+
+    Attributes:
+        elastic: agents are made for its tasks as needed.
+        defaults: how its tasks run that do not say it themselves.
+    """
 
     __pydantic_config__ = _STRICT
 
     name: str
     elastic: bool = True
+    defaults: RunDefaults = field(default_factory=RunDefaults)
+
+
+@dataclass(frozen=True)
+class QueueEdit:
+    """What to change of a queue.
+
+    Attributes:
+        defaults: members of ``execution.RunDefaults`` to change; those of ``container`` one by
+            one. The rest stays.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    defaults: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,7 @@ class AsyncClient:
     unlink_model = awaitable(models.unlink_model)
 
     create_queue = awaitable(admin.create_queue)
+    edit_queue = awaitable(admin.edit_queue)
     get_queue = awaitable(admin.get_queue)
     list_queues = awaiting(admin.list_queues)
     delete_queue = awaitable(admin.delete_queue)

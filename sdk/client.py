@@ -149,6 +149,7 @@ class Client:
     unlink_model = blocking(models.unlink_model)
 
     create_queue = blocking(admin.create_queue)
+    edit_queue = blocking(admin.edit_queue)
     get_queue = blocking(admin.get_queue)
     list_queues = conversing(admin.list_queues)
     delete_queue = blocking(admin.delete_queue)

@@ -32,7 +32,9 @@ async def create_queue(
     _ = by
 
     async def make() -> Queue:
-        queue = await context.store.queues.create(body.name, elastic=body.elastic)
+        queue = await context.store.queues.create(
+            body.name, elastic=body.elastic, defaults=body.defaults
+        )
         await context.orchestrator.queues_changed(await context.store.queues.list())
         return queue
 
@@ -43,6 +45,13 @@ async def create_queue(
 async def get_queue(context: Ctx, name: str) -> Queue:
     """One queue by its name or id."""
     return await context.store.queues.get(name)
+
+
+@router.patch("/{name}")
+async def edit_queue(body: bodies.QueueEdit, context: Ctx, name: str, by: auth.Admin) -> Queue:
+    """Change how tasks of a queue run that do not say it; those that run go on as they are."""
+    _ = by
+    return await context.store.queues.edit(name, body.defaults)
 
 
 @router.delete("/{name}", status_code=204)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dray.runtime.answers import IntegrityReport, ServerInfo
 from dray.runtime.codec import to_json
+from dray.runtime.execution import RunDefaults
 from dray.runtime.models import AgentRecord, Project, Queue, QueueEntry
 from dray.sdk.http.call import (
     Call,
@@ -22,9 +24,25 @@ from dray.sdk.http.call import (
 UPKEEP_TIMEOUT_S = 3600.0
 
 
-def create_queue(name: str, *, elastic: bool = True) -> Call[Queue]:
-    """A new queue; for one that is not ``elastic``, no agents are made as needed."""
-    return creating("POST", "/queues", as_(Queue), {"name": name, "elastic": elastic})
+def create_queue(
+    name: str, *, elastic: bool = True, defaults: RunDefaults | Mapping[str, Any] | None = None
+) -> Call[Queue]:
+    """A new queue.
+
+    Args:
+        name: letters, digits and ``. _ - : @ +``.
+        elastic: agents are made for its tasks as needed.
+        defaults: how its tasks run that do not say it themselves.
+    """
+    body: dict[str, Any] = {"name": name, "elastic": elastic}
+    if defaults is not None:
+        body["defaults"] = to_json(defaults)
+    return creating("POST", "/queues", as_(Queue), body)
+
+
+def edit_queue(name: str, *, defaults: Mapping[str, Any]) -> Call[Queue]:
+    """Change some members of a queue's ``defaults``; those of ``container`` one by one."""
+    return Call("PATCH", at("queues", name), as_(Queue), body={"defaults": to_json(defaults)})
 
 
 def get_queue(name: str) -> Call[Queue]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
+from dray.runtime.execution import Container, RunDefaults
 from dray.runtime.models import AgentRecord, Artifact
 from dray.runtime.ordering import sort_key
 from dray.runtime.resources import Resources
@@ -165,3 +168,35 @@ async def test_a_reply_is_kept_by_its_key_for_a_day(world: World) -> None:
     world.clock.pass_s(KEPT_S)
     assert await replies.get("k") is None
     await replies.put("other", StoredReply("f", 201, "{}"))
+
+
+async def test_how_a_queues_tasks_run_is_kept_with_it(world: World) -> None:
+    queues = world.store.queues
+    wanted = RunDefaults("pip", Container("python:3.12", "--ipc=host"))
+    assert (await queues.create("gpu", defaults=wanted)).defaults == wanted
+    assert await queues.defaults("gpu") == wanted
+    assert await queues.defaults("nowhere") == RunDefaults()
+    edited = await queues.edit("gpu", {"container": {"image": "python:3.13"}})
+    assert edited.defaults == RunDefaults("pip", Container("python:3.13", "--ipc=host"))
+    assert await queues.defaults("gpu") == edited.defaults, "what was remembered is forgotten"
+    await queues.delete("gpu", BY)
+    assert await queues.defaults("gpu") == RunDefaults()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"environment_manager": "apt"}, "defaults.environment_manager"),
+        ({"container": {"arguments": "--ipc=host"}}, "defaults.container.arguments"),
+        ({"container": {"images": "x"}}, "defaults.container.images"),
+        ({"manager": "uv"}, "defaults.manager"),
+        ({"container": "python:3.12"}, "defaults"),
+    ],
+)
+async def test_defaults_that_mean_nothing_are_refused(
+    world: World, changes: dict[str, Any], field: str
+) -> None:
+    await world.store.queues.create("gpu")
+    with pytest.raises(InvalidInput) as refused:
+        await world.store.queues.edit("gpu", changes)
+    assert refused.value.details["field"] == field

@@ -9,6 +9,7 @@ from dray.actors.gateway import GatewayActor
 from dray.actors.orders import ClaimIntent
 from dray.runtime.clock import SteadyClock, SystemClock
 from dray.runtime.config import Settings
+from dray.runtime.execution import Container, RunDefaults
 from dray.runtime.machine import Enqueue
 from dray.runtime.models import Task
 from dray.runtime.paths import HomePaths
@@ -70,3 +71,19 @@ async def test_a_claim_that_is_answered_again_does_not_date_its_lease(tmp_path: 
         assert (first.epoch, again.epoch) == (1, 1)
         assert first.claimed_at is not None
         assert again.claimed_at is None
+
+
+async def test_an_order_says_how_its_queue_runs_tasks_also_when_it_is_given_again(
+    tmp_path: Path,
+) -> None:
+    async with await Store.open(HomePaths(tmp_path), SystemClock()) as store:
+        defaults = RunDefaults("pip", Container("python:3.12"))
+        await store.queues.create("gpu", defaults=defaults)
+        await store.tasks.create(Task(ID, "t", "p"), BY)
+        await store.tasks.apply(ID, Enqueue("gpu"), BY)
+        gateway = gateway_of(store)
+        (order,) = await gateway.claim("one", [ClaimIntent(ID, "agent-1", "node", "claim-1")])
+        assert order is not None
+        assert order.defaults == defaults
+        state = await gateway.cluster_state("two")
+        assert [each.order.defaults for each in state.orders] == [defaults]

@@ -121,3 +121,21 @@ async def test_only_an_empty_project_is_deleted(api: Api) -> None:
     await api.admin.delete(f"/tasks/{task.id}")
     assert (await api.admin.delete("/projects/p")).status_code == 204
     assert (await api.admin.get("/projects/p")).status_code == 404
+
+
+async def test_how_a_queues_tasks_run_is_edited_member_by_member(api: Api) -> None:
+    defaults = {"environment_manager": "pip", "container": {"image": "python:3.12"}}
+    made = await api.admin.post("/queues", json={"name": "gpu", "defaults": defaults})
+    assert made.json()["defaults"]["container"]["image"] == "python:3.12"
+    body = {"defaults": {"container": {"arguments": "--ipc=host"}}}
+    edited = (await api.admin.patch("/queues/gpu", json=body)).json()["defaults"]
+    assert edited["environment_manager"] == "pip"
+    assert edited["container"] == {
+        "image": "python:3.12",
+        "arguments": "--ipc=host",
+        "setup_script": "",
+    }
+    bad = {"defaults": {"environment_manager": "apt"}}
+    refused = await api.admin.patch("/queues/gpu", json=bad)
+    assert (refused.status_code, refused.json()["field"]) == (422, "defaults.environment_manager")
+    assert (await api.admin.patch("/queues/none", json=body)).status_code == 404

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from dray.runtime.execution import Container
 from tests.unit.cli.conftest import TOKEN, Cli, Server
 
 
 def test_a_queue_is_made_listed_and_deleted(cli: Cli, server: Server) -> None:
     assert cli("queue", "create", "gpu").out.strip() == "gpu"
-    assert ["gpu", "0", "yes"] in cli("queue", "list").rows
+    assert ["gpu", "0", "yes", ""] in cli("queue", "list").rows
     assert cli("queue", "create", "gpu").code == 2
     assert cli("queue", "delete", "gpu").code == 0
     assert "gpu" not in [row[0] for row in cli("queue", "list").rows]
@@ -83,3 +84,22 @@ def test_sync_says_what_it_wants_and_what_is_no_spool(cli: Cli, server: Server) 
     assert answer.code == 2
     assert "spool" in answer.err
     assert cli("sync", "--all").code == 0
+
+
+def test_how_a_queues_tasks_run_is_set_shown_and_taken_away(
+    cli: Cli, server: Server, tmp_path: Path
+) -> None:
+    script = tmp_path / "setup.sh"
+    script.write_text("apt-get install -y libgl1\n")
+    made = cli("queue", "create", "gpu", "--image", "python:3.12", "--manager", "pip")
+    assert made.code == 0
+    assert cli("queue", "edit", "gpu", "--setup-script", str(script)).code == 0
+    defaults = server.client.get_queue("gpu").defaults
+    assert defaults.container.setup_script == "apt-get install -y libgl1\n"
+    assert ["gpu", "0", "yes", "python:3.12, a setup script, pip"] in cli("queue", "list").rows
+    assert "python:3.12" in cli("queue", "show", "gpu").err
+    assert cli("queue", "edit", "gpu", "--image", "").code == 0
+    left = server.client.get_queue("gpu").defaults
+    assert (left.environment_manager, left.container) == ("pip", Container())
+    assert cli("queue", "edit", "gpu").code == 2
+    assert cli("queue", "edit", "gpu", "--setup-script", "absent.sh").code == 2
