@@ -18,12 +18,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+)
 from urllib.parse import quote
 
 from dray.runtime import ids
-from dray.runtime.answers import Page
 from dray.runtime.codec import from_json
+
+if TYPE_CHECKING:
+    from dray.runtime.answers import Page
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -176,6 +187,8 @@ def as_items(model: type[T]) -> Callable[[Any], list[T]]:
 
 def as_page(model: type[T]) -> Callable[[Any], Page[T]]:
     """Read the answer as one page of a list."""
+    from dray.runtime.answers import Page
+
     return lambda answer: Page(as_items(model)(answer), answer.get("next_cursor"))
 
 

@@ -15,13 +15,11 @@ from typing import Any, cast
 
 from dray.runtime.config import Settings
 from dray.runtime.errors import IllegalTransition, NotEditable, NotFound
-from dray.runtime.models import Task
-from dray.runtime.states import State
-from dray.sdk.client import Client
+from dray.sdk.http.transport import Transport, quoted
 from dray.sdk.session import now, write_file
 
 #: States a task can be taken up again from.
-_TAKEN_UP = (State.DRAFT, State.COMPLETED, State.FAILED, State.ABORTED)
+_TAKEN_UP = ("draft", "completed", "failed", "aborted")
 #: System tag of what was filed away.
 ARCHIVED = "archived"
 #: Names remembered; the oldest are forgotten.
@@ -72,34 +70,34 @@ class LastTasks:
             return {}
 
 
-def take_up(client: Client, task_id: str, name: Name, draft: Task) -> Task | None:
-    """The task ``task_id`` as a draft with the code of ``draft``; None when it may not be used.
+def take_up(server: Transport, task_id: str, draft: dict[str, Any]) -> bool:
+    """Make the task ``task_id`` a draft with the code of ``draft``, if it may be used again.
 
     It may not when it is published or archived, waits or runs, was ever in a queue, or has
     artifacts or output models.
     """
+    path = f"/tasks/{quoted(task_id)}"
     try:
-        task = client.get_task(task_id)
-        same = (task.project, task.name, str(task.type)) == (name.project, name.name, name.type)
-        if not same or task.state not in _TAKEN_UP or _is_kept(task):
-            return None
-        if task.state is not State.DRAFT:
-            client.reset(task.id)
-        return client.edit_task(
-            task.id,
-            execution=draft.execution,
-            tags=draft.tags,
-            comment=draft.comment,
-            parameters={},
-            replace_parameters=True,
-            configuration=dict.fromkeys(task.configuration),
-        )
+        task: dict[str, Any] = server.call("GET", path)
+        same = all(task[key] == draft[key] for key in ("project", "name", "type"))
+        if not same or task["state"] not in _TAKEN_UP or _is_kept(task):
+            return False
+        if task["state"] != "draft":
+            server.call("POST", f"{path}/reset")
+        changes = {key: draft.get(key, "") for key in ("execution", "tags", "comment")}
+        nothing = {
+            "parameters": {},
+            "replace_parameters": True,
+            "configuration": dict.fromkeys(task["configuration"]),
+        }
+        server.call("PATCH", path, {**changes, **nothing})
     except (NotFound, IllegalTransition, NotEditable):
-        return None  # gone, or taken by somebody else meanwhile
+        return False  # gone, or taken by somebody else meanwhile
+    return True
 
 
-def _is_kept(task: Task) -> bool:
+def _is_kept(task: dict[str, Any]) -> bool:
     """Whether there is more to it than a try: somebody queued it, filed it, or has its files."""
-    was_enqueued = bool(task.queue) or task.enqueued_at is not None
-    has_files = bool(task.artifacts or task.models.get("output"))
-    return was_enqueued or has_files or ARCHIVED in task.system_tags
+    was_enqueued = bool(task["queue"]) or task["enqueued_at"] is not None
+    has_files = bool(task["artifacts"] or task["models"].get("output"))
+    return was_enqueued or has_files or ARCHIVED in task["system_tags"]

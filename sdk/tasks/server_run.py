@@ -1,25 +1,26 @@
-"""What ``Task.init`` asks the server: to take up, continue or make a task, and to start it."""
+"""What ``Task.init`` asks the server: to take up, continue or make a task, and to start it.
+
+A script waits for this, so the two or three requests of a usual start are JSON both ways: the
+client and the classes that it reads answers into take longer to import than the server to answer.
+"""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dray.runtime.answers import Started
-from dray.runtime.codec import from_json, to_json
 from dray.runtime.config import Settings
 from dray.runtime.errors import IllegalTransition, NotFound
-from dray.runtime.models import Task
-from dray.sdk import session
-from dray.sdk.client import Client
-from dray.sdk.runs import companion, continuing, simulate
+from dray.sdk.http.transport import Transport, quoted
+from dray.sdk.runs import companion
 from dray.sdk.runs.local_run import Begun, Request
 from dray.sdk.runs.reuse import LastTasks, Name, take_up
 
 #: Silence after which the script goes on without the server's word; its companion asks again.
 PATIENCE_S = 5.0
+#: Members of a new task that a run says.
+_SAID = ("project", "name", "id", "type", "tags", "owner", "execution", "comment")
 
 
 def begin(begun: Begun, request: Request, settings: Settings, token: str) -> Begun:
@@ -30,61 +31,60 @@ def begin(begun: Begun, request: Request, settings: Settings, token: str) -> Beg
         Unauthorized: it does not know the token.
         IllegalTransition: the task that is to be continued cannot be.
     """
-    if request.going_on is not None:
-        companion.settle()  # it may be a run that was just closed here
-    draft = from_json(Task, begun.task)
-    name = Name(begun.url, draft.project, draft.name, str(draft.type))
     last = LastTasks(settings)
-    with Client(begun.url, token, retries=0, timeout_s=PATIENCE_S) as client:
-        if request.simulated:
-            task = simulate.prepared(client, request.simulated)
-            return _taken(begun, _started(client, task.id, begun))
-        reached = _going_on(client, draft, request, begun)
-        if reached is None:
-            candidate = _candidate(request, last, name)
-            reached = _take_up(client, draft, candidate, name, begun) or _make(
-                client, draft, request, begun
-            )
-    task_id = str(reached.task["id"])  # one that goes on by its id keeps its own name
-    own = Name(begun.url, *(str(reached.task[key]) for key in ("project", "name", "type")))
-    last.remember(own, task_id)
+    server = Transport(begun.url, token, retries=0, timeout_s=PATIENCE_S)
+    try:
+        reached = _again(begun, request, token) or _anew(begun, request, server, last)
+    finally:
+        server.close()
+    if not request.simulated:
+        task_id = str(reached.task["id"])  # one that goes on by its id keeps its own name
+        last.remember(_name(reached), task_id)
     return reached
 
 
-def _taken(begun: Begun, started: Started, goes_on: str = "") -> Begun:
-    return replace(
-        begun,
-        task=to_json(started.task),
-        epoch=started.epoch,
-        token=started.token,
-        goes_on=goes_on,
-    )
+def _again(begun: Begun, request: Request, token: str) -> Begun | None:
+    """The run of a task that is named: to be continued or simulated; None where there is none."""
+    if request.going_on is None and not request.simulated:
+        return None
+    from dray.sdk.tasks import server_again
+
+    return server_again.begin(begun, request, token)
+
+
+def _anew(begun: Begun, request: Request, server: Transport, last: LastTasks) -> Begun:
+    """The run of the last task of the same name, reset, or of a new one."""
+    candidate = _candidate(request, last, _name(begun))
+    if candidate and take_up(server, candidate, begun.task):
+        try:
+            return _started(server, candidate, begun)
+        except (IllegalTransition, NotFound):
+            pass  # another terminal was faster; this run gets a task of its own
+    draft = begun.task
+    body = {name: draft[name] for name in _SAID if name in draft}
+    # By its id the server knows the task; a second one by that id is refused.
+    server.call("POST", "/tasks", body, headers={"Idempotency-Key": str(draft["id"])})
+    count_from = request.going_on.initial_iteration if request.going_on is not None else None
+    return _started(server, str(draft["id"]), begun, count_from)
 
 
 def _started(
-    client: Client, task_id: str, begun: Begun, initial_iteration: int | None = None
-) -> Started:
+    server: Transport, task_id: str, begun: Begun, initial_iteration: int | None = None
+) -> Begun:
+    """``begun`` as the run of ``task_id``, which is started; see ``Client.start``."""
     node = socket.gethostname()
-    return client.start(
-        task_id,
-        agent=f"local:{node}",
-        node=node,
-        claim_id=begun.claim_id,
-        initial_iteration=initial_iteration,
+    body: dict[str, Any] = {"agent": f"local:{node}", "node": node, "claim_id": begun.claim_id}
+    if initial_iteration is not None:
+        body["initial_iteration"] = initial_iteration
+    answer = server.call("POST", f"/tasks/{quoted(task_id)}/start", body, idempotent=True)
+    return replace(
+        begun, task=answer["task"], epoch=int(answer["epoch"]), token=str(answer["token"])
     )
 
 
-def _going_on(client: Client, draft: Task, request: Request, begun: Begun) -> Begun | None:
-    """The task that is to be continued, started again; None where there is none."""
-    if request.going_on is None:
-        return None
-    node = socket.gethostname()
-    claimant = continuing.Claimant(f"local:{node}", node, begun.claim_id)
-    started = continuing.go_on(client, request.going_on, draft, claimant)
-    if started is None:
-        session.say("continue_last_task: there is no earlier task of this name, so one begins")
-        return None
-    return _taken(begun, started, continuing.announced(started))
+def _name(begun: Begun) -> Name:
+    task = begun.task
+    return Name(begun.url, str(task["project"]), str(task["name"]), str(task["type"]))
 
 
 def _candidate(request: Request, last: LastTasks, name: Name) -> str:
@@ -95,23 +95,3 @@ def _candidate(request: Request, last: LastTasks, name: Name) -> str:
     found = last.find(name) if request.reuse else ""
     # A second run of one process is meant to stand beside the first, not to replace it.
     return "" if companion.closed_here(found) else found
-
-
-def _take_up(client: Client, draft: Task, candidate: str, name: Name, begun: Begun) -> Begun | None:
-    task = take_up(client, candidate, name, draft) if candidate else None
-    if task is None:
-        return None
-    try:
-        return _taken(begun, _started(client, task.id, begun))
-    except (IllegalTransition, NotFound):
-        return None  # another terminal was faster; this run gets a task of its own
-
-
-def _make(client: Client, draft: Task, request: Request, begun: Begun) -> Begun:
-    members: Mapping[str, Any] = {
-        name: getattr(draft, name)
-        for name in ("id", "type", "tags", "owner", "execution", "comment")
-    }
-    client.create_task(draft.project, draft.name, **members)
-    count_from = request.going_on.initial_iteration if request.going_on is not None else None
-    return _taken(begun, _started(client, draft.id, begun, count_from))
