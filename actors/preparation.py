@@ -66,7 +66,7 @@ async def prepare(
 def _own_defaults(settings: Settings) -> RunDefaults:
     """How this agent runs tasks that do not say it themselves."""
     container = Container(settings.container_image, settings.container_arguments)
-    return RunDefaults(settings.environment_manager, container)
+    return RunDefaults(settings.environment_manager, container, settings.torch_backend)
 
 
 def _place_of(execution: Execution) -> Place:

@@ -33,10 +33,21 @@ class LocalPackage:
     Attributes:
         path: folder or archive, relative to the root of the code.
         sha256: of everything in it, so that changed code leads to another environment.
+        extras: optional dependencies of it to install, too.
+        by_name: a lock of ``EnvironmentSpec.files`` asks for it; else it is asked for as a
+            requirement line would.
     """
 
     path: str
     sha256: str
+    extras: tuple[str, ...] = ()
+    by_name: bool = False
+
+    @property
+    def requirement(self) -> str:
+        """As a requirement line names it, relative to the root of the code."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        return f"./{self.path}{extras}" if self.path != "." else f".{extras}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,10 @@ class EnvironmentSpec:
         build_flags: further options for the installer, verbatim.
         files: what of the code the manager reads.
         local: packages to install from the code.
-        torch_backend: builds of PyTorch to take, such as ``cpu`` or ``cu128``; empty: any.
+        extras: optional dependencies of the project that ``origin`` belongs to.
+        groups: dependency groups of that project, besides its default ones.
+        torch_backend: builds of PyTorch to take, such as ``cpu`` or ``cu128``; ``auto:cu128``: the
+            newest of a version up to that one; empty: any.
         code: where the code lies on this node, for ``files`` and ``local``. No part of the key.
     """
 
@@ -71,6 +85,8 @@ class EnvironmentSpec:
     build_flags: tuple[str, ...] = ()
     files: tuple[ProjectFile, ...] = ()
     local: tuple[LocalPackage, ...] = ()
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     torch_backend: str = ""
     code: Path | None = field(default=None, compare=False)
 
@@ -96,7 +112,9 @@ def covered(spec: EnvironmentSpec, interpreter: Interpreter, mark: str = "") -> 
         "find_links": list(spec.find_links),
         "build_flags": list(spec.build_flags),
         "files": {file.path: file.text for file in spec.files},
-        "local": {package.path: package.sha256 for package in spec.local},
+        "local": {package.requirement: package.sha256 for package in spec.local},
+        "extras": list(spec.extras),
+        "groups": list(spec.groups),
         "torch_backend": spec.torch_backend,
         "place": mark,
     }

@@ -40,17 +40,19 @@ class Execution:
             ``Task.init`` (``dray run``).
         python_version: ``3.11`` or ``3.11.7``; exactly that or a clear error.
             Empty: the version the agent runs on.
-        packages: requirement lines to install, in order.
+        packages: requirement lines to install, in order; paths of the code are local packages.
         packages_from: ``lock``, ``task`` (``packages``) or ``repository`` (its requirements
             files); empty: the first of these that there is.
+        extras: optional dependencies of the code's own project to install, too.
+        groups: dependency groups of that project to install, besides its default ones.
         constraints: requirement lines that limit what is installed without asking for it.
         index_urls: package indexes; the first is the default, the rest extra.
             Empty: what the node is configured with. ``${NAME}`` stands for a secret of the node.
         find_links: pages and folders to look for packages on, besides the indexes.
         environment_manager: ``uv``, ``pip``, ``conda``, ``poetry``, or ``system``: the Python of
             the container as it is. Empty: the queue's, the agent's, else what the code holds.
-        torch_backend: builds of PyTorch to take, such as ``cpu`` or ``cu128``; empty: those for
-            the node's driver.
+        torch_backend: builds of PyTorch to take, such as ``cpu`` or ``cu128``; ``none``: those of
+            the package indexes. Empty: the queue's, the agent's, else those for the node's driver.
         output_uri: where artifacts go; empty for the server's blob store.
         binary: program that runs the entry point, such as ``/bin/bash``; empty: Python.
         python_path: folders of the code to import from, besides the script's own.
@@ -73,6 +75,8 @@ class Execution:
     python_version: str = ""
     packages: list[str] = field(default_factory=list[str])
     packages_from: str = ""
+    extras: list[str] = field(default_factory=list[str])
+    groups: list[str] = field(default_factory=list[str])
     constraints: list[str] = field(default_factory=list[str])
     index_urls: list[str] = field(default_factory=list[str])
     find_links: list[str] = field(default_factory=list[str])
@@ -95,10 +99,12 @@ class RunDefaults:
     Attributes:
         environment_manager: see ``Execution``.
         container: taken as a whole by tasks that name no image.
+        torch_backend: see ``Execution``.
     """
 
     environment_manager: str = ""
     container: Container = field(default_factory=Container)
+    torch_backend: str = ""
 
 
 @dataclass(frozen=True)
