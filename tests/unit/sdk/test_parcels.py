@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dray.runtime import causes
+from dray.runtime.codec import from_json
 from dray.runtime.errors import OffsetMismatch, ServerUnreachable, StaleEpoch
 from dray.runtime.execution import EnvironmentReport
 from dray.runtime.paths import SpoolPaths
@@ -65,13 +66,7 @@ def test_with_nothing_to_say_nothing_is_sent(spool: SpoolPaths, sink: Sink) -> N
 def test_what_was_prepared_goes_along(spool: SpoolPaths, sink: Sink) -> None:
     report = EnvironmentReport("key", True, 0.5, "3.11.7", ["numpy==2.0"])
     service(spool, sink).send_next(News(environment=report))
-    assert sink.frames[0].environment == {
-        "key": "key",
-        "reused": True,
-        "seconds": 0.5,
-        "python": "3.11.7",
-        "installed": ["numpy==2.0"],
-    }
+    assert from_json(EnvironmentReport, sink.frames[0].environment) == report
 
 
 def test_the_end_waits_for_the_last_byte(spool: SpoolPaths, sink: Sink) -> None:
