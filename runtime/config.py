@@ -74,8 +74,8 @@ class Settings:
             comma-separated names and patterns such as ``CUDA_*``.
         environment_manager: who installs for tasks whose queue does not say it either; empty: what
             the task's code holds, else ``uv``.
-        torch_backend: builds of PyTorch for tasks whose queue does not say it either, such as ``cpu``
-            or ``cu128``; ``none``: those of the package indexes; empty: those for the driver.
+        torch_backend: builds of PyTorch for tasks whose queue does not say it either, such as
+            ``cu128``; ``none``: those of the package indexes; empty: those for the driver.
         container_engine: ``docker``, ``podman`` or ``apptainer``; empty: the first that is there.
         container_image: image that agents run tasks in which name none; empty: in no container.
         container_arguments: for that image, such as ``--ipc=host``.
