@@ -9,7 +9,7 @@ agents of other shapes, or a reason to wait.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 from dray.runtime import ordering, resources
@@ -108,10 +108,15 @@ class RetireAgent:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing can be done for this task now, and why."""
+    """Nothing can be done for this task now, and why.
+
+    Attributes:
+        soon: an agent that will take it is starting.
+    """
 
     task_id: str
     reason: str
+    soon: bool = field(default=False, compare=False)
 
 
 Decision = Union[Claim, StartAgent, RetireAgent, Wait]  # noqa: UP007  (3.10 evaluates it)
@@ -126,8 +131,8 @@ class _Board:
     idle: dict[str, AgentView]
     free_by_node: dict[str, dict[str, float]]
     services_started: bool = False
-    #: {(queue, shape): reason}: nothing more is to be had for such entries in this plan.
-    exhausted: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    #: {(queue, shape): answer}: nothing more is to be had for such entries in this plan.
+    exhausted: dict[tuple[str, str], Wait] = field(default_factory=dict[tuple[str, str], Wait])
     decisions: list[Decision] = field(default_factory=list[Decision])
 
 
@@ -178,9 +183,9 @@ def _lay_out(view: View) -> _Board:
 def _place(entry: QueueEntry, view: View, board: _Board) -> Decision:
     # What is free only shrinks while a plan is made, so one refusal answers for all like it.
     likeness = (entry.queue, entry.resources.label())
-    reason = board.exhausted.get(likeness)
-    if reason is not None:
-        return Wait(entry.task_id, reason)
+    refusal = board.exhausted.get(likeness)
+    if refusal is not None:
+        return replace(refusal, task_id=entry.task_id)
     usable = [agent for agent in view.agents if serves(agent, entry, view.static_queues)]
     warm = _best_warm(usable, board)
     if warm is not None:
@@ -190,10 +195,10 @@ def _place(entry: QueueEntry, view: View, board: _Board) -> Decision:
     for agent in usable:
         if board.starting.get(agent.name, 0) > 0:
             board.starting[agent.name] -= 1
-            return Wait(entry.task_id, f"agent {agent.name} is starting")
+            return Wait(entry.task_id, f"agent {agent.name} is starting", soon=True)
     decision = _without_agent(entry, view, board)
     if isinstance(decision, Wait):
-        board.exhausted[likeness] = decision.reason
+        board.exhausted[likeness] = decision
     return decision
 
 
@@ -238,7 +243,7 @@ def _start_services(entry: QueueEntry, view: View, board: _Board) -> Decision:
     if not view.nodes:
         return Wait(entry.task_id, "the cluster has no live node")
     if board.services_started:
-        return Wait(entry.task_id, "a services agent is being started")
+        return Wait(entry.task_id, "a services agent is being started", soon=True)
     board.services_started = True
     return StartAgent(Resources(cpus=0), view.nodes[0].node_id, "services", entry.task_id)
 
