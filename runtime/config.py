@@ -76,6 +76,13 @@ class Settings:
             the task's code holds, else ``uv``.
         torch_backend: builds of PyTorch for tasks whose queue does not say it either, such as
             ``cu128``; ``none``: those of the package indexes; empty: those for the driver.
+        environment_limit_bytes: what a node's environments may take together; the longest unused go
+            first. 100 GiB.
+        environment_max_age_days: environments that were not used for so long go; 0: none goes by
+            its age.
+        environment_reserve_bytes: free disk space under which unused environments go and none is
+            built. 1 GiB.
+        environment_build_limit_s: longest that a task waits for its environment.
         container_engine: ``docker``, ``podman`` or ``apptainer``; empty: the first that is there.
         container_image: image that agents run tasks in which name none; empty: in no container.
         container_arguments: for that image, such as ``--ipc=host``.
@@ -109,6 +116,10 @@ class Settings:
     log_environment: str = ""
     environment_manager: str = ""
     torch_backend: str = ""
+    environment_limit_bytes: int = 100 << 30
+    environment_max_age_days: float = 30.0
+    environment_reserve_bytes: int = 1 << 30
+    environment_build_limit_s: float = 1800.0
     container_engine: str = ""
     container_image: str = ""
     container_arguments: str = ""
