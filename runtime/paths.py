@@ -69,6 +69,11 @@ class HomePaths:
         return self.root / "blobs"
 
     @property
+    def hashes(self) -> Path:
+        """Hashes of the code that was sent from this machine, one file per tree."""
+        return self.root / "hashes"
+
+    @property
     def console(self) -> Path:
         """Console bytes, one file per attempt and stream."""
         return self.root / "console"

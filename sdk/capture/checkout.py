@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -111,17 +112,32 @@ def files(root: Path) -> list[str]:
         GitFailed: git could not list them.
     """
     listed = _git_bytes(root, "ls-files", "-z", "-c", "-o", "--exclude-standard")
+    top = os.fsdecode(root)
     found: dict[str, None] = {}
     for raw in listed.split(b"\0"):
         name = os.fsdecode(raw).rstrip("/")
         if not name:
             continue
-        if os.path.isdir(root / name) and not os.path.islink(root / name):
-            if (root / name / ".git").exists():
-                found.update(dict.fromkeys(f"{name}/{inner}" for inner in files(root / name)))
-        elif os.path.lexists(root / name):
+        try:
+            mode = os.lstat(f"{top}/{name}").st_mode
+        except OSError:
+            continue  # tracked, and deleted here
+        if not stat.S_ISDIR(mode):
             found[name] = None
+        elif os.path.exists(f"{top}/{name}/.git"):
+            found.update(dict.fromkeys(f"{name}/{inner}" for inner in files(root / name)))
     return list(found)
+
+
+def ignored_files(root: Path, pathspecs: list[str]) -> list[str]:
+    """Untracked files below ``root`` that ``pathspecs`` name, whether git ignores them or not.
+
+    Raises:
+        GitFailed: git could not list them.
+    """
+    listed = _git_bytes(root, "ls-files", "-z", "-o", "--", *pathspecs)
+    names = (os.fsdecode(raw) for raw in listed.split(b"\0"))
+    return [name for name in names if name and not name.endswith("/")]
 
 
 def without_credentials(url: str) -> str:
