@@ -22,6 +22,8 @@ from dray.runtime.errors import InvalidInput
 CHILD_VARIABLES = frozenset(
     {"DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_AGENT", "DRAY_MASTER_PID"}
 )
+#: Of variables that hold a secret of the node, for its installers; no settings.
+SECRET_PREFIX = "DRAY_SECRET_"
 
 
 def _data_home() -> Path:
@@ -83,9 +85,23 @@ class Settings:
         environment_reserve_bytes: free disk space under which unused environments go and none is
             built. 1 GiB.
         environment_build_limit_s: longest that a task waits for its environment.
+        agent_setup_script: shell lines that agents run before each task, or the absolute path of a
+            file that has them.
+        agent_variables: of every task's process unless it sets them: ``HF_HOME=/data A='b c'``.
+        agent_python_path: folders of the node that every task imports from after its own, with
+            ``:`` between them.
+        setup_limit_s: longest that the setup scripts of a task may take together.
         container_engine: ``docker``, ``podman`` or ``apptainer``; empty: the first that is there.
         container_image: image that agents run tasks in which name none; empty: in no container.
         container_arguments: for that image, such as ``--ipc=host``.
+        git_rewrite: how git hosts are asked, whatever a task's address says: comma-separated
+            ``host=https``, ``host=ssh`` or ``host=ssh://git@host:2222``.
+        git_history: get commits with all that led to them; without, alone, which is quicker for
+            repositories with a large past.
+        git_lfs: get the files that git LFS keeps; without, their pointers are left.
+        source_limit_s: longest that getting a task's code may take.
+        mirror_limit_bytes: what the mirrors of git repositories may take on a node. 50 GiB.
+        mirror_max_age_days: mirrors that were not used for so long go; 0: none.
     """
 
     home: Path = field(default_factory=_data_home)
@@ -120,9 +136,19 @@ class Settings:
     environment_max_age_days: float = 30.0
     environment_reserve_bytes: int = 1 << 30
     environment_build_limit_s: float = 1800.0
+    agent_setup_script: str = ""
+    agent_variables: str = ""
+    agent_python_path: str = ""
+    setup_limit_s: float = 600.0
     container_engine: str = ""
     container_image: str = ""
     container_arguments: str = ""
+    git_rewrite: str = ""
+    git_history: bool = True
+    git_lfs: bool = True
+    source_limit_s: float = 600.0
+    mirror_limit_bytes: int = 50 << 30
+    mirror_max_age_days: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -174,8 +200,13 @@ def load(
         if value is not None:
             offer(name, value, "flag")
     for variable, value in env.items():
-        if variable.startswith("DRAY_") and variable not in CHILD_VARIABLES | aliases.VARIABLES:
+        if variable.startswith(SECRET_PREFIX) or variable in CHILD_VARIABLES | aliases.VARIABLES:
+            continue
+        if variable.startswith("DRAY_"):
             offer(variable.removeprefix("DRAY_").lower(), value, variable)
+    if "CLEARML_AGENT_EXTRA_PYTHON_PATH" in env:
+        name = "CLEARML_AGENT_EXTRA_PYTHON_PATH"
+        offer("agent_python_path", env[name], name)
     offline = aliases.variable("OFFLINE", env)
     if offline is not None:
         offer("offline", offline, "CLEARML_OFFLINE_MODE")
