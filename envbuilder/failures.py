@@ -9,13 +9,24 @@ from dray.runtime.causes import EVIDENCE_LIMIT_BYTES, CauseKind
 from dray.runtime.errors import PreparationFailed
 
 _USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^/\s'\"]+)@", re.IGNORECASE)
+#: Values that this process was told and that nobody may read.
+_hidden: set[str] = set()
+#: Shorter ones are user names, and occur in every other word.
+_SHORTEST_HIDDEN = 4
+
+
+def never_show(*values: str) -> None:
+    """Have :func:`redact` replace ``values`` from now on, wherever they occur."""
+    _hidden.update(value for value in values if len(value) >= _SHORTEST_HIDDEN)
 
 
 def redact(text: str) -> str:
-    """``text`` with the credentials of every URL replaced by ``***``.
+    """``text`` with known secrets and the credentials of every URL replaced by ``***``.
 
     The user name of an ``ssh://`` URL stays: it is ``git``, and no secret.
     """
+    for value in sorted(_hidden, key=len, reverse=True):  # one may be a part of another
+        text = text.replace(value, "***")
     return _USER_INFO.sub(_hide, text)
 
 

@@ -70,8 +70,8 @@ class EnvironmentSpec:
         local: packages to install from the code.
         extras: optional dependencies of the project that ``origin`` belongs to.
         groups: dependency groups of that project, besides its default ones.
-        torch_backend: builds of PyTorch to take, such as ``cpu`` or ``cu128``; ``auto:cu128``: the
-            newest of a version up to that one; empty: any.
+        torch_backend: builds of PyTorch to take, such as ``cpu`` or ``cu128``;
+            ``auto:550.144.03``: the newest that this driver runs; empty: any.
         code: where the code lies on this node, for ``files`` and ``local``. No part of the key.
     """
 

@@ -23,7 +23,7 @@ CHILD_VARIABLES = frozenset(
     {"DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_AGENT", "DRAY_MASTER_PID"}
 )
 #: Of variables that hold a secret of the node, for its installers; no settings.
-SECRET_PREFIX = "DRAY_SECRET_"
+SECRET_PREFIX = "DRAY_SECRET_"  # noqa: S105
 
 
 def _data_home() -> Path:
