@@ -6,6 +6,7 @@ Nothing here stops a user's run: what cannot be captured becomes one warning lin
 from __future__ import annotations
 
 import base64
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -183,14 +184,26 @@ def _packages(found: imports.Found, wishes: Wishes, captured: Captured) -> list[
     if wishes.verbatim is not None:
         return wishes.verbatim
     try:
-        detected = (
-            capture_packages.frozen(captured.root)
-            if wishes.freeze
-            else capture_packages.requirements(
-                {*found.outside, *capture_packages.needed_by_storage(found.files)}, captured.root
-            )
-        )
+        if wishes.freeze:
+            detected = capture_packages.frozen(captured.root)
+        else:
+            needed = {*found.outside, *capture_packages.needed_by_storage(found.files)}
+            detected = capture_packages.requirements(needed, captured.root)
+        captured.warnings += detected.warnings
+        lines = [*_unknown(detected.unknown, found, captured), *detected]
     except Exception as exc:  # damaged metadata of any package ends here
         captured.warnings.append(f"packages not captured: {type(exc).__name__}: {exc}")
-        detected = []
-    return capture_packages.merge(detected, wishes.forced)
+        lines = []
+    return capture_packages.merge(lines, wishes.forced)
+
+
+def _unknown(modules: Iterable[str], found: imports.Found, captured: Captured) -> Iterable[str]:
+    """A comment for each module that is imported and was installed by nobody, for its reader."""
+    tops: dict[str, Path] = {}
+    for module in sorted(set(modules) - found.optional):
+        if module in found.outside:
+            tops.setdefault(module.partition(".")[0], found.outside[module])
+    assert captured.root is not None  # noqa: S101  (set by the caller)
+    for top, file in tops.items():
+        name = os.path.relpath(file, captured.root)
+        yield f"# {top}: imported by {Path(name).as_posix()}, and no installed package provides it"

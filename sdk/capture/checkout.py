@@ -103,6 +103,15 @@ def diff(checkout: Checkout) -> str:
         return output.decode("utf-8", "backslashreplace")
 
 
+def is_published(checkout: Checkout) -> bool:
+    """Whether a remote has the commit, as far as it was heard of, and nothing was changed since."""
+    try:
+        changed = _git(checkout.root, "status", "--porcelain", "--untracked-files=no")
+        return not changed and bool(_git(checkout.root, "branch", "-r", "--contains", "HEAD"))
+    except GitFailed:
+        return False
+
+
 def files(root: Path) -> list[str]:
     """Tracked files and untracked ones git does not ignore, relative to ``root``, with ``/``.
 

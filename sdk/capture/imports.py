@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 #: A larger file is data in Python's clothes; parsing it would only cost time.
@@ -14,6 +16,23 @@ SOURCE_LIMIT_BYTES = 2 << 20
 #: Folders that hold installed packages, even when they lie inside the user's repository.
 INSTALLED = frozenset({"site-packages", "dist-packages"})
 _PATH_CALLS = frozenset({"append", "insert"})
+#: Calls that import what their first argument names.
+_IMPORT_CALLS = frozenset({"import_module", "__import__", "LazyLoader", "importorskip"})
+#: Calls that need a module which nobody imports by name: method → what it looks for, in its order.
+_NEEDED_BY_CALL = {
+    "read_parquet": ("pyarrow", "fastparquet"),
+    "to_parquet": ("pyarrow", "fastparquet"),
+    "read_feather": ("pyarrow",),
+    "to_feather": ("pyarrow",),
+    "read_orc": ("pyarrow",),
+    "read_excel": ("openpyxl",),
+    "to_excel": ("openpyxl",),
+    "read_hdf": ("tables",),
+    "to_hdf": ("tables",),
+    "to_markdown": ("tabulate",),
+}
+#: What a ``try`` catches around an import that the script can do without.
+_CAUGHT = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
 @dataclass
@@ -22,11 +41,23 @@ class Found:
 
     Attributes:
         files: the script and the local modules it imports, in the order they were found.
-        outside: dotted names of imported modules that are neither local nor standard library.
+        outside: dotted name of each imported module that is neither local nor standard library
+            → the file that imports it first.
+        optional: those of them that every file can do without: their absence is caught, or only
+            a call names them.
     """
 
     files: list[Path] = field(default_factory=list[Path])
-    outside: set[str] = field(default_factory=set[str])
+    outside: dict[str, Path] = field(default_factory=dict[str, Path])
+    optional: set[str] = field(default_factory=set[str])
+
+    def note(self, name: str, file: Path, *, is_optional: bool) -> None:
+        """``file`` imports ``name`` from outside."""
+        if is_optional and name not in self.outside:
+            self.optional.add(name)
+        elif not is_optional:
+            self.optional.discard(name)
+        self.outside.setdefault(name, file)
 
 
 def follow(script: Path, root: Path, search: Iterable[Path] = ()) -> Found:
@@ -48,11 +79,11 @@ def follow(script: Path, root: Path, search: Iterable[Path] = ()) -> Found:
             continue
         added = _local_folders(_added_to_path(tree, file, root), root)
         folders += [folder for folder in added if folder not in folders]
-        for name in _imported_names(tree, file, folders):
+        for name, is_optional in _imported_names(tree, file, folders).items():
             local = _local_files(name, folders)
-            if not local and name.partition(".")[0] not in sys.stdlib_module_names:
-                found.outside.add(name)
-            for path in local:
+            if local is None and name.partition(".")[0] not in sys.stdlib_module_names:
+                found.note(name, file, is_optional=is_optional)
+            for path in local or ():
                 if path.resolve() not in seen:
                     seen.add(path.resolve())
                     waiting.append(path)
@@ -108,23 +139,56 @@ def _added_to_path(tree: ast.Module, file: Path, root: Path) -> Iterator[Path]:
                 break
 
 
-def _imported_names(tree: ast.Module, file: Path, folders: list[Path]) -> list[str]:
-    package = _package_of(file, folders)
-    return list(dict.fromkeys(_walk(tree, package)))
+def _imported_names(tree: ast.Module, file: Path, folders: list[Path]) -> dict[str, bool]:
+    """Imported names, in order; True where the file can do without."""
+    names: dict[str, bool] = {}
+    for name, is_optional in _walk([tree], _package_of(file, folders), is_optional=False):
+        names[name] = names.get(name, True) and is_optional
+    return names
 
 
-def _walk(node: ast.AST, package: str) -> Iterator[str]:
-    """Names imported anywhere below ``node``, but for what only type checkers read."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and _is_type_checking(child.test):
-            for other in child.orelse:
-                yield from _walk(ast.Module([other], []), package)
-        elif isinstance(child, ast.Import):
-            yield from (alias.name for alias in child.names)
-        elif isinstance(child, ast.ImportFrom):
-            yield from _from_names(child, package)
+def _walk(
+    nodes: Iterable[ast.AST], package: str, *, is_optional: bool
+) -> Iterator[tuple[str, bool]]:
+    """Names imported anywhere in ``nodes``, but for what only type checkers read."""
+    for node in nodes:
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            yield from _walk(node.orelse, package, is_optional=is_optional)
+        elif isinstance(node, ast.Try) and _catches_absence(node):
+            yield from _walk(node.body, package, is_optional=True)
+            others = (*node.handlers, *node.orelse, *node.finalbody)
+            yield from _walk(others, package, is_optional=is_optional)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, is_optional) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((name, is_optional) for name in _from_names(node, package))
         else:
-            yield from _walk(child, package)
+            if isinstance(node, ast.Call):
+                yield from ((name, True) for name in _names_of_call(node))
+            yield from _walk(ast.iter_child_nodes(node), package, is_optional=is_optional)
+
+
+def _catches_absence(node: ast.Try) -> bool:
+    kinds = [handler.type for handler in node.handlers]
+    return any(kind is None or _CAUGHT & _last_names(kind) for kind in kinds)
+
+
+def _last_names(kind: ast.expr) -> set[str]:
+    parts = kind.elts if isinstance(kind, ast.Tuple) else [kind]
+    return {part.attr if isinstance(part, ast.Attribute) else ast.unparse(part) for part in parts}
+
+
+def _names_of_call(call: ast.Call) -> Iterator[str]:
+    """Modules that a call imports or needs, as far as its text says."""
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    first = call.args[0] if call.args else None
+    if name in _IMPORT_CALLS and isinstance(first, ast.Constant) and isinstance(first.value, str):
+        if all(part.isidentifier() for part in first.value.split(".")):
+            yield first.value
+    elif name in _NEEDED_BY_CALL:
+        here = (needed for needed in _NEEDED_BY_CALL[name] if find_spec(needed) is not None)
+        yield from islice(here, 1)
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -152,8 +216,8 @@ def _package_of(file: Path, folders: list[Path]) -> str:
     return ""
 
 
-def _local_files(name: str, folders: list[Path]) -> list[Path]:
-    """The files importing ``name`` runs, package ``__init__`` files first; none if not local."""
+def _local_files(name: str, folders: list[Path]) -> list[Path] | None:
+    """The files importing ``name`` runs, package ``__init__`` files first; None if not local."""
     for folder in folders:
         files: list[Path] = []
         at = folder
@@ -173,4 +237,4 @@ def _local_files(name: str, folders: list[Path]) -> list[Path]:
             return files
         if files:
             return files
-    return []
+    return None

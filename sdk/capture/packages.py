@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -20,13 +21,40 @@ NEVER_LISTED = frozenset({"dray", "pip", "setuptools", "wheel"})
 _SCHEME = re.compile(r"[\"']([a-z0-9]+)://")
 
 
-def requirements(modules: Iterable[str], root: Path | None = None) -> list[str]:
+@dataclass
+class Listing:
+    """Requirement lines for what is installed here.
+
+    Attributes:
+        root: of the user's own code; a distribution installed from it in place is not listed.
+        lines: one for each distribution, by its normal name.
+        unknown: modules that no installed distribution provides.
+        warnings: distributions that an agent will not get as they are here, a sentence each.
+    """
+
+    root: Path | None = None
+    lines: dict[str, str] = field(default_factory=dict[str, str])
+    unknown: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
+
+    def __iter__(self) -> Iterator[str]:
+        """The lines, by name."""
+        found = sorted(self.lines.items())
+        return (line for name, line in found if line and name not in NEVER_LISTED)
+
+    def add(self, name: str) -> None:
+        """The installed distribution ``name``."""
+        self.lines[normal(name)] = _line(name, self.root, self.warnings)
+
+
+def requirements(modules: Iterable[str], root: Path | None = None) -> Listing:
     """One requirement line for each installed distribution that ``modules`` come from.
 
     Args:
         modules: dotted names, such as ``yaml`` or ``google.protobuf.message``.
-        root: of the user's own code; a distribution installed from it in place is not listed.
+        root: of the user's own code.
     """
+    listing = Listing(root)
     names: set[str] = set()
     left: list[str] = []
     for module in modules:
@@ -40,9 +68,13 @@ def requirements(modules: Iterable[str], root: Path | None = None) -> list[str]:
     if left:
         # Reads the file list of everything that is installed, so only when it must be.
         owners = _distributions_by_module()
-        names.update(owner for module in left for owner in _owners(module, owners))
-    lines = {normal(name): _line(name, root) for name in names}
-    return [line for name, line in sorted(lines.items()) if line and name not in NEVER_LISTED]
+        for module in left:
+            names.update(_owners(module, owners))
+            if not owners.get(module.partition(".")[0]):
+                listing.unknown.append(module)
+    for name in sorted(names):
+        listing.add(name)
+    return listing
 
 
 def needed_by_storage(files: Iterable[Path]) -> set[str]:
@@ -82,11 +114,12 @@ def _top_levels(dist: metadata.Distribution) -> list[str]:
     return [name for top in tops if (name := top.partition(".")[0]).isidentifier()]
 
 
-def frozen(root: Path | None = None) -> list[str]:
+def frozen(root: Path | None = None) -> Listing:
     """One requirement line for every distribution of this environment."""
-    names = {dist.metadata["Name"] for dist in metadata.distributions() if dist.metadata["Name"]}
-    lines = {normal(name): _line(name, root) for name in names}
-    return [line for name, line in sorted(lines.items()) if line and name not in NEVER_LISTED]
+    listing = Listing(root)
+    for name in {str(dist.metadata["Name"] or "") for dist in metadata.distributions()} - {""}:
+        listing.add(name)
+    return listing
 
 
 def merge(detected: Iterable[str], forced: Mapping[str, str]) -> list[str]:
@@ -164,7 +197,7 @@ def _installed_under(name: str, prefix: str) -> bool:
     )
 
 
-def _line(name: str, root: Path | None) -> str:
+def _line(name: str, root: Path | None, warnings: list[str]) -> str:
     try:
         dist = metadata.distribution(name)
     except metadata.PackageNotFoundError:
@@ -174,7 +207,7 @@ def _line(name: str, root: Path | None) -> str:
     if "vcs_info" in origin:
         return _vcs_line(name, url, origin)
     if url.startswith("file:"):
-        return _local_line(name, dist.version, url, root)
+        return _local_line(dist, url, root, warnings)
     if url:
         return f"{name} @ {url}"
     return f"{name}=={_public(dist.version)}"
@@ -195,20 +228,35 @@ def _vcs_line(name: str, url: str, origin: dict[str, Any]) -> str:
     return f"{name} @ {vcs.get('vcs', 'git')}+{vcs_url}@{vcs.get('commit_id', '')}{subdirectory}"
 
 
-def _local_line(name: str, version: str, url: str, root: Path | None) -> str:
+def _local_line(
+    dist: metadata.Distribution, url: str, root: Path | None, warnings: list[str]
+) -> str:
     """A distribution installed from a folder or file here: by its repository if it has one."""
     from urllib.parse import unquote, urlparse
 
-    folder = Path(unquote(urlparse(url).path))
+    name, folder = str(dist.metadata["Name"]), Path(unquote(urlparse(url).path))
     if root is not None and folder.resolve().is_relative_to(root.resolve()):
         return ""  # the user's own project, which travels as code
     work = checkout.open_at(folder) if folder.is_dir() else None
     if work is not None and work.url and work.commit:
+        if not checkout.is_published(work):
+            warnings.append(
+                f"{name} is installed from {folder}, which has changes that are not pushed; agents "
+                f"install commit {work.commit[:12]} of {work.url}: push it, or move it into the "
+                "code"
+            )
         inside = os.path.relpath(folder.resolve(), work.root.resolve())
         subdirectory = "" if inside == "." else f"#subdirectory={Path(inside).as_posix()}"
         remote = re.sub(r"^([^/@]+@[^/:]+):(?!//)", r"ssh://\1/", work.url)
         return f"{name} @ git+{remote}@{work.commit}{subdirectory}"
-    return f"{name}=={_public(version)}"
+    # conda states the folder of its build farm, which is nowhere, for what its channels have.
+    if folder.exists():
+        warnings.append(
+            f"{name} is installed from {folder}, which agents cannot read; they ask the indexes "
+            f"for {name}=={_public(dist.version)}: move it into the code, or say where it is with "
+            f"Task.add_requirements({name!r}, '@ git+https://…')"
+        )
+    return f"{name}=={_public(dist.version)}"
 
 
 def _public(version: str) -> str:
