@@ -1,40 +1,27 @@
-"""From a spec to a ready environment: found, or built aside under a lock, verified and renamed."""
+"""From a spec to a ready environment: found whole, or built under a lock while others wait."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
+from dray.envbuilder import contents
 from dray.envbuilder import environment as envs
 from dray.envbuilder.builders import builder_of
 from dray.envbuilder.builders.base import Builder
-from dray.envbuilder.cache import remove_leftovers, size_of
 from dray.envbuilder.environment import Environment, Ready
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import Interpreter, describe
-from dray.envbuilder.locks import FileLock, pauses, try_lock
+from dray.envbuilder.limits import CacheLimits
+from dray.envbuilder.locks import READ_ONLY, FileLock, pauses, try_lock
 from dray.envbuilder.log import LogWriter, say
+from dray.envbuilder.making import Plan, make
 from dray.envbuilder.place import NODE, Place
 from dray.envbuilder.process import finish_in_thread, within
+from dray.envbuilder.progress import Follower, RememberingLog
 from dray.envbuilder.spec import EnvironmentSpec, environment_key
-from dray.envbuilder.surroundings import agent_variables, installer_variables
 from dray.runtime.paths import NodePaths
-
-#: Half an hour: a large stack compiled from source takes minutes, a hung index takes for ever.
-BUILD_LIMIT_S = 1800.0
-
-_LIST_INSTALLED = """
-import json
-from importlib.metadata import distributions
-names = {"%s==%s" % (d.metadata["Name"], d.version) for d in distributions() if d.metadata["Name"]}
-print(json.dumps(sorted(names, key=str.lower)))
-"""
 
 
 async def ensure_environment(
@@ -44,16 +31,17 @@ async def ensure_environment(
     *,
     place: Place = NODE,
     builder: Builder | None = None,
-    limit_s: float = BUILD_LIMIT_S,
+    limits: CacheLimits | None = None,
 ) -> Environment:
     """The environment of ``spec``, kept from eviction until its ``release()``.
 
-    A finished one is handed out without starting a process or a thread. Otherwise one caller of the
-    node builds it and the others wait. Safe to cancel: the installer is stopped, what it made is
+    A finished one is handed out without starting a process or a thread; once in a boot of the
+    machine all its files are compared first. Otherwise one caller of the node builds it, and the
+    others wait and read what it says. Safe to cancel: the installer is stopped, what it made is
     removed and the lock is free.
 
     ``place`` is where it is built and used. ``builder`` makes it if it must be made; the default is
-    the one that ``spec.manager`` names. ``limit_s`` is for everything together, waiting for
+    the one that ``spec.manager`` names. ``limits.build_s`` is for everything together, waiting for
     another's build included.
 
     Raises:
@@ -63,160 +51,149 @@ async def ensure_environment(
     maker = builder or builder_of(spec.manager)
     interpreter = await maker.interpreter(spec, place)
     key = environment_key(spec, interpreter, place.mark)
-    plan = _Plan(spec, interpreter, key, node, log, maker, place)
-    claimed = await _claim(plan, limit_s)
-    reused = not claimed.built
+    heard = RememberingLog(log)
+    plan = Plan(spec, interpreter, key, node, heard, maker, place, limits or CacheLimits())
+    claim = await _claim(plan, heard)
+    reused = not claim.built
     seconds = time.monotonic() - began
     if reused:
-        say(log, f"environment {plan.key[:12]} is ready ({seconds * 1000:.1f} ms)")
+        say(log, f"environment {key[:12]} is ready ({seconds * 1000:.1f} ms)")
     return envs.environment_of(
-        node, plan.key, claimed.ready, claimed.lock, reused=reused, seconds=seconds
+        node,
+        claim.slot,
+        # What leads to the same key need not be what led to its build.
+        replace(claim.ready, origin=spec.origin),
+        claim.lock,
+        reused=reused,
+        seconds=seconds,
     )
-
-
-@dataclass(frozen=True)
-class _Plan:
-    spec: EnvironmentSpec
-    interpreter: Interpreter
-    key: str
-    node: NodePaths
-    log: LogWriter
-    builder: Builder
-    place: Place
-
-    @property
-    def folder(self) -> Path:
-        return envs.folder_of(self.node, self.key)
-
-    @property
-    def lock_path(self) -> Path:
-        return envs.lock_of(self.node, self.key)
 
 
 @dataclass(frozen=True)
 class _Claim:
     """A finished environment and the shared lock that keeps it."""
 
+    slot: str
     ready: Ready
     lock: FileLock
     built: bool
 
 
-async def _claim(plan: _Plan, limit_s: float) -> _Claim:
+async def _claim(plan: Plan, heard: RememberingLog) -> _Claim:
     """The finished environment; what goes wrong on the way has its type afterwards."""
     try:
-        return _claim_ready(plan) or await within(limit_s, _claim_or_build(plan))
+        return _claim_at_once(plan) or await within(plan.limits.build_s, _claim_or_build(plan))
     except TimeoutError as exc:
         raise environment_failed(
-            f"environment {plan.key[:12]} was not ready after {limit_s:g} s; look for a "
-            "package that is compiled or an index that does not answer",
-            str(exc),
+            f"environment {plan.key[:12]} was not ready after {plan.limits.build_s:g} s "
+            "(environment_build_limit_s); look in its last lines for a package that is compiled "
+            "or an index that does not answer",
+            heard.tail or str(exc),
         ) from exc
     except OSError as exc:
-        raise environment_failed(f"environment {plan.key[:12]}: {exc}", str(exc)) from exc
+        hint = ""
+        if exc.errno in READ_ONLY:
+            hint = "; set DRAY_CACHE to a folder that agents of this node can write to"
+        raise environment_failed(f"environment {plan.key[:12]}: {exc}{hint}", str(exc)) from exc
 
 
-def _claim_ready(plan: _Plan) -> _Claim | None:
-    lock = try_lock(plan.lock_path, shared=True)
+def _claim_at_once(plan: Plan) -> _Claim | None:
+    """The environment if it is there and nothing about it needs a closer look."""
+    slot = envs.slot_of(plan.key, 0)
+    lock = envs.refer(plan.node, slot)
     if lock is None:
         return None
-    ready = envs.read_ready(plan.folder)
-    if ready is None:
-        lock.release()
-        return None
-    envs.touch(plan.folder)
-    return _Claim(ready, lock, built=False)
+    folder = envs.folder_of(plan.node, slot)
+    ready = envs.read_ready(folder)
+    if ready and contents.is_checked(folder) and not envs.changed_packages(folder, ready):
+        envs.touch(folder)
+        return _Claim(slot, ready, lock, built=False)
+    lock.release()
+    return None
 
 
-async def _claim_or_build(plan: _Plan) -> _Claim:
+async def _claim_or_build(plan: Plan) -> _Claim:
     """Claim it as soon as it is there; build it as soon as nobody else does."""
+    n = 0
+    slot = plan.key
+    follower = Follower(envs.log_of(plan.node, slot), plan.log)
     told = False
-    for pause in pauses():
-        claimed = _claim_ready(plan) or await _build_if_free(plan)
-        if claimed is not None:
-            return claimed
-        if not told:
-            say(plan.log, "another task is building this environment; waiting for it")
-            told = True
-        await asyncio.sleep(pause)
+    try:
+        for pause in pauses():
+            claim = await _claim_ready(plan, slot) or await _build_if_free(plan, slot)
+            if claim is not None:
+                return claim
+            if _is_used_though_broken(plan, slot):
+                n += 1
+                slot = envs.slot_of(plan.key, n)
+                follower.close()
+                follower = Follower(envs.log_of(plan.node, slot), plan.log)
+                continue
+            if not told:
+                say(plan.log, "another task is building this environment; waiting for it")
+                told = True
+            follower.look()
+            await asyncio.sleep(pause)
+    finally:
+        follower.close()
     raise AssertionError("pauses() goes on for ever")
 
 
-async def _build_if_free(plan: _Plan) -> _Claim | None:
-    lock = try_lock(plan.lock_path, shared=False)
+async def _claim_ready(plan: Plan, slot: str) -> _Claim | None:
+    lock = envs.refer(plan.node, slot)
     if lock is None:
         return None
     try:
-        found = envs.read_ready(plan.folder)
-        ready = found or await _build(plan)
+        ready = await _whole(plan, envs.folder_of(plan.node, slot))
+    except BaseException:
+        lock.release()
+        raise
+    if ready is None:
+        lock.release()
+        return None
+    envs.touch(envs.folder_of(plan.node, slot))
+    return _Claim(slot, ready, lock, built=False)
+
+
+async def _whole(plan: Plan, folder: Path) -> Ready | None:
+    """Its marker, once all of it is seen to be as it was built; else it is marked as broken."""
+    ready = envs.read_ready(folder)
+    if ready is None:
+        return None
+    problem = envs.changed_packages(folder, ready)
+    if not problem and not contents.is_checked(folder):
+        problem = await finish_in_thread(asyncio.to_thread(contents.difference, folder))
+    if not problem:
+        contents.note_checked(folder)
+        return ready
+    say(plan.log, f"environment {plan.key[:12]} is not as it was built ({problem}): building anew")
+    envs.mark_broken(folder, problem)
+    return None
+
+
+def _is_used_though_broken(plan: Plan, slot: str) -> bool:
+    """Whether tasks run in what cannot be used any more: they keep it, others get a second one."""
+    folder = envs.folder_of(plan.node, slot)
+    if not folder.is_dir() or envs.read_ready(folder) is not None:
+        return False
+    lock = envs.refer(plan.node, slot)
+    if lock is None:
+        return False  # it is being built or removed
+    lock.release()
+    return True
+
+
+async def _build_if_free(plan: Plan, slot: str) -> _Claim | None:
+    lock = try_lock(envs.lock_of(plan.node, slot), shared=False)
+    if lock is None:
+        return None
+    try:
+        found = await _whole(plan, envs.folder_of(plan.node, slot))
+        ready = found or await make(plan, slot)
         if lock.share():
-            return _Claim(ready, lock, built=found is None)
+            return _Claim(slot, ready, lock, built=found is None)
     except BaseException:
         lock.release()
         raise
     lock.release()  # evicted in the instant between the two locks: start again
     return None
-
-
-async def _build(plan: _Plan) -> Ready:
-    began = time.monotonic()
-    say(
-        plan.log,
-        f"building environment {plan.key[:12]} with {plan.spec.manager}: Python "
-        f"{plan.interpreter.version}, {len(plan.spec.requirements)} requirements",
-    )
-    await asyncio.to_thread(plan.node.environments.mkdir, parents=True, exist_ok=True)
-    await finish_in_thread(asyncio.to_thread(remove_leftovers, plan.node, plan.key))
-    aside = plan.node.environments / f"{envs.BUILDING}{plan.key}-{os.getpid()}"
-    try:
-        await plan.builder.build(plan.spec, plan.interpreter, aside, plan.log, plan.place)
-        installed, n_bytes = await asyncio.gather(
-            _verify(plan, aside), asyncio.to_thread(size_of, aside)
-        )
-        seconds = time.monotonic() - began
-        ready = Ready(
-            python=plan.interpreter.version,
-            cache_tag=plan.interpreter.cache_tag,
-            manager=plan.spec.manager,
-            installed=installed,
-            n_bytes=n_bytes,
-            seconds=seconds,
-        )
-        await finish_in_thread(asyncio.to_thread(_put_in_place, aside, plan.folder, ready))
-    except BaseException:
-        await finish_in_thread(asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True))
-        raise
-    say(plan.log, f"environment {plan.key[:12]} is built ({seconds:.1f} s)")
-    return ready
-
-
-async def _verify(plan: _Plan, folder: Path) -> list[str]:
-    """What is installed, told by the interpreter itself, which is thereby known to start."""
-    python = envs.python_of(folder)
-    made = await describe(python, plan.place.run)
-    if made.version != plan.interpreter.version:
-        raise environment_failed(
-            f"{plan.spec.manager} made an environment with Python {made.version} where "
-            f"{plan.interpreter.version} was asked for"
-        )
-    finished = await plan.place.run(
-        [python, "-I", "-c", _LIST_INSTALLED],
-        env=installer_variables(agent_variables()),
-        keep_stdout=True,
-    )
-    try:
-        return cast("list[str]", json.loads(finished.stdout))
-    except ValueError as exc:
-        raise environment_failed(
-            f"the interpreter of environment {plan.key[:12]} does not start with the packages "
-            f"installed (exit code {finished.code})",
-            finished.tail,
-        ) from exc
-
-
-def _put_in_place(aside: Path, folder: Path, ready: Ready) -> None:
-    """Mark and rename; what stands there is unusable, or it would have been claimed."""
-    envs.write_ready(aside, ready)
-    if folder.exists():
-        shutil.rmtree(folder)
-    aside.rename(folder)

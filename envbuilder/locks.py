@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import random
@@ -12,6 +13,8 @@ from pathlib import Path
 
 #: Between two tries: short at first, for what takes a moment, then calm.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
+#: What an attempt to write says of a file system or folder that is not to be written to.
+READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 class FileLock:
@@ -47,13 +50,34 @@ class FileLock:
 
 
 def try_lock(path: Path, *, shared: bool) -> FileLock | None:
-    """The lock on ``path`` if it can be had at once."""
+    """The lock on ``path`` if it can be had at once; the file is made unless it is there.
+
+    Raises:
+        OSError: it is not there and cannot be made, as on a read-only file system.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o600)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, flags, 0o600)
+    except OSError as exc:
+        if exc.errno not in READ_ONLY:
+            raise
+        return try_lock_existing(path, shared=shared)
+    return _locked(path, descriptor, shared=shared)
+
+
+def try_lock_existing(path: Path, *, shared: bool) -> FileLock | None:
+    """The lock on a file or folder that need not be writable, if it can be had at once.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    return _locked(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), shared=shared)
+
+
+def _locked(path: Path, descriptor: int, *, shared: bool) -> FileLock | None:
     lock = FileLock(path, descriptor)
     if _flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB):
         return lock

@@ -26,6 +26,7 @@ from dray.envbuilder.environment import (
 )
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.interpreters import Interpreter, own_interpreter
+from dray.envbuilder.limits import CacheLimits
 from dray.envbuilder.locks import try_lock
 from dray.envbuilder.log import LogWriter
 from dray.envbuilder.place import Place
@@ -159,7 +160,8 @@ async def test_a_cancelled_build_leaves_nothing_and_the_next_one_works(
     builder.gate.clear()
     building = asyncio.create_task(ensure_environment(BARE, node, log, builder=builder))
     await builder.started.wait()
-    assert [path.name for path in node.environments.iterdir()] == [f"{BUILDING}{KEY}-{os.getpid()}"]
+    inside = {path.name for path in node.environments.iterdir()}
+    assert inside == {f"{BUILDING}{KEY}-{os.getpid()}", f"{BUILDING}{KEY}.log"}
     await cancelled(building)
     assert list(node.environments.iterdir()) == []
     assert (await ensure_environment(BARE, node, log)).reused is False
@@ -184,7 +186,7 @@ async def test_a_build_over_its_limit_is_stopped_and_named(node: NodePaths, log:
     builder = CountingBuilder()
     builder.gate.clear()
     with pytest.raises(PreparationFailed, match=r"was not ready after 0\.5 s") as caught:
-        await ensure_environment(BARE, node, log, builder=builder, limit_s=0.5)
+        await ensure_environment(BARE, node, log, builder=builder, limits=CacheLimits(build_s=0.5))
     assert caught.value.details["kind"] == "environment_failed"
     assert list(node.environments.iterdir()) == []
     assert try_lock(lock_of(node, KEY), shared=False) is not None
@@ -234,6 +236,8 @@ async def test_a_builder_that_takes_another_python_is_caught(node: NodePaths, lo
                 "cache_tag": "cpython-399",
                 "abi": "",
                 "platform": "linux",
+                "installed": [],
+                "folders": [],
             }
             python.write_text(f"#!/bin/sh\necho '{json.dumps(facts)}'\n")
             python.chmod(0o755)

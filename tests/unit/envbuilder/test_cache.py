@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.cache import size_of, trim
+from dray.envbuilder.cache import trim
+from dray.envbuilder.contents import size_of
 from dray.envbuilder.environment import (
     REMOVING,
     Ready,
@@ -17,6 +18,7 @@ from dray.envbuilder.environment import (
     python_of,
     write_ready,
 )
+from dray.envbuilder.limits import CacheLimits
 from dray.envbuilder.locks import FileLock, try_lock
 from dray.runtime.paths import NodePaths
 
@@ -35,6 +37,10 @@ def filled(node: NodePaths) -> NodePaths:
     return node
 
 
+def at_most(n_bytes: int) -> CacheLimits:
+    return CacheLimits(size_bytes=n_bytes, max_age_s=0.0, reserve_bytes=0)
+
+
 def hold(node: NodePaths, key: str) -> FileLock:
     lock = try_lock(lock_of(node, key), shared=True)
     assert lock is not None
@@ -46,47 +52,47 @@ def keys(node: NodePaths) -> set[str]:
 
 
 async def test_nothing_goes_while_all_fits(filled: NodePaths) -> None:
-    assert await trim(filled, 300) == []
+    assert await trim(filled, at_most(300)) == []
     assert keys(filled) == {OLDEST, MIDDLE, NEWEST}
 
 
 async def test_the_longest_unused_goes_first(filled: NodePaths) -> None:
-    assert await trim(filled, 299) == [OLDEST]
-    assert await trim(filled, 100) == [MIDDLE]
+    assert await trim(filled, at_most(299)) == [OLDEST]
+    assert await trim(filled, at_most(100)) == [MIDDLE]
     assert keys(filled) == {NEWEST}
 
 
 async def test_what_somebody_uses_stays_whatever_its_age(filled: NodePaths) -> None:
     reference = hold(filled, OLDEST)
-    assert await trim(filled, 150) == [MIDDLE, NEWEST]
+    assert await trim(filled, at_most(150)) == [MIDDLE, NEWEST]
     assert keys(filled) == {OLDEST}
     reference.release()
-    assert await trim(filled, 0) == [OLDEST]
+    assert await trim(filled, at_most(0)) == [OLDEST]
 
 
 async def test_two_users_must_both_be_done(filled: NodePaths) -> None:
     first, second = hold(filled, OLDEST), hold(filled, OLDEST)
     first.release()
-    assert OLDEST not in await trim(filled, 0)
+    assert OLDEST not in await trim(filled, at_most(0))
     second.release()
-    assert OLDEST in await trim(filled, 0)
+    assert OLDEST in await trim(filled, at_most(0))
 
 
 async def test_an_environment_that_cannot_be_used_any_more_goes_first(filled: NodePaths) -> None:
     marker_of(folder_of(filled, NEWEST)).unlink()
-    assert await trim(filled, 200) == []
+    assert await trim(filled, at_most(200)) == []
     (folder_of(filled, NEWEST) / "junk").write_bytes(b"x" * 50)
-    assert await trim(filled, 200) == [NEWEST]
+    assert await trim(filled, at_most(200)) == [NEWEST]
 
 
 async def test_what_was_half_removed_is_removed(filled: NodePaths) -> None:
     (filled.environments / f"{REMOVING}{OLDEST}-999999" / "lib").mkdir(parents=True)
-    await trim(filled)
+    await trim(filled, at_most(1000))
     assert keys(filled) == {OLDEST, MIDDLE, NEWEST}
 
 
 async def test_a_node_without_environments_has_nothing_to_trim(node: NodePaths) -> None:
-    assert await trim(node, 0) == []
+    assert await trim(node, at_most(0)) == []
 
 
 def test_size_counts_files_in_all_depths_and_no_links(tmp_path: Path) -> None:

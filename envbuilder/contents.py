@@ -1,0 +1,151 @@
+"""What files an environment was built of, and whether they are still those.
+
+Whoever runs in an environment may write to it, and its files are hard links that others share. So
+the sizes and times of all files are listed when it is built. Each reuse compares the names of the
+installed distributions, which takes microseconds; the whole list is compared once in a boot of the
+machine, because a power cut loses what was not written out, and after a task that failed in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+#: Inside an environment: what it was built of, one line for each file.
+_LISTING = "contents"
+#: Inside an environment: the boot in which all of it was last compared.
+_CHECKED = "checked"
+#: Interpreters write it as they go.
+_BYTECODE = "__pycache__"
+#: So many files are named in a message.
+_N_NAMED = 3
+
+
+def write_listing(folder: Path) -> int:
+    """List the files below ``folder``; they count as checked from now on.
+
+    Returns:
+        Bytes of all of them; links and bytecode count as nothing.
+    """
+    lines: list[str] = []
+    n_bytes = 0
+    for path, facts in _files(folder):
+        is_link = stat.S_ISLNK(facts.st_mode)
+        n_bytes += 0 if is_link else facts.st_size
+        lines.append(f"{_signature(facts)} {path}")
+    text = "\n".join(lines)
+    (folder / _LISTING).write_text(text, "utf-8", "surrogateescape")
+    note_checked(folder)
+    return n_bytes
+
+
+def is_checked(folder: Path) -> bool:
+    """Whether its files were compared since this machine started."""
+    try:
+        return (folder / _CHECKED).read_text() == _boot()
+    except OSError:
+        return False
+
+
+def note_checked(folder: Path) -> None:
+    """Its files are what they were, for this boot."""
+    with contextlib.suppress(OSError):  # a read-only cache is compared each time
+        (folder / _CHECKED).write_text(_boot())
+
+
+def doubt(folder: Path) -> None:
+    """Have all files compared before the next use: a task failed, perhaps because of them."""
+    with contextlib.suppress(OSError):
+        (folder / _CHECKED).unlink()
+
+
+def difference(folder: Path) -> str:
+    """What is no longer as it was built, as part of a sentence; empty: nothing.
+
+    Files that were added are no difference here; see :func:`changed_distributions`.
+    """
+    try:
+        listing = (folder / _LISTING).read_text("utf-8", "surrogateescape")
+    except OSError:
+        return "its list of files is gone"
+    missing: list[str] = []
+    changed: list[str] = []
+    for line in listing.splitlines():
+        size, time, path = line.split(" ", 2)
+        try:
+            facts = os.lstat(folder / path)
+        except OSError:
+            missing.append(path)
+            continue
+        if _signature(facts) != f"{size} {time}":
+            changed.append(path)
+    return "; ".join([*_named("missing", missing), *_named("changed", changed)])
+
+
+def distributions(folders: Iterable[Path]) -> list[str]:
+    """Names of the metadata folders in ``folders``: each has a distribution and its version."""
+    found: list[str] = []
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            found.extend(e.name for e in entries if e.name.endswith((".dist-info", ".egg-info")))
+    return sorted(found)
+
+
+def changed_distributions(built: list[str], now: list[str]) -> str:
+    """What was installed or removed since the environment was built; empty: nothing."""
+    if built == now:
+        return ""
+    removed = [_distribution(name) for name in built if name not in now]
+    added = [_distribution(name) for name in now if name not in built]
+    return "; ".join([*_named("missing", removed), *_named("installed since", added)])
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below ``folder``; links count as nothing."""
+    return sum(facts.st_size for _, facts in _files(folder) if stat.S_ISREG(facts.st_mode))
+
+
+def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Path below ``folder`` and facts of every file and link, bytecode left out."""
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        with os.scandir(folder / inside) as entries:
+            for entry in entries:
+                path = f"{inside}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name != _BYTECODE:
+                        waiting.append(f"{path}/")
+                else:
+                    yield path, entry.stat(follow_symlinks=False)
+
+
+def _signature(facts: os.stat_result) -> str:
+    """Size and time; a link is itself whatever its time."""
+    if stat.S_ISLNK(facts.st_mode):
+        return "link 0"
+    return f"{facts.st_size} {facts.st_mtime_ns}"
+
+
+def _named(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else ""
+    return [f"{what}: {', '.join(sorted(names)[:_N_NAMED])}{more}"]
+
+
+def _distribution(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+@cache
+def _boot() -> str:
+    """Names this run of the kernel; empty where it does not say, and then one check is enough."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

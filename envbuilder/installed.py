@@ -1,0 +1,91 @@
+"""What is installed beside an interpreter: a script for any Python, given as text to ``-c``.
+
+It imports the standard library only and keeps to a syntax that an old Python can read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import sysconfig
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+
+def lines() -> list[str]:
+    """Requirement lines of everything on the path, by name; what came from a URL says so."""
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue  # an archive, or not there
+        for name in sorted(names):
+            if name.endswith((".dist-info", ".egg-info")):
+                project, line = _line(os.path.join(folder, name))
+                if project:
+                    found.setdefault(project, line)  # the first on the path is imported
+    return [found[project] for project in sorted(found)]
+
+
+def folders() -> list[str]:
+    """Where this interpreter's own packages are."""
+    return sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+
+
+def _line(info: str) -> tuple[str, str]:
+    """Normalised name and requirement line of the distribution with this metadata."""
+    facts = _metadata(info)
+    name, version = facts.get("name", ""), facts.get("version", "")
+    url = _origin(info)
+    line = f"{name} @ {url}" if url else f"{name}=={version}"
+    return name.lower().replace("_", "-").replace(".", "-"), line
+
+
+def _metadata(info: str) -> dict[str, str]:
+    """Name and version, from the head of the first file that has them."""
+    for file in (os.path.join(info, "METADATA"), os.path.join(info, "PKG-INFO"), info):
+        try:
+            with open(file, encoding="utf-8") as rows:
+                return _head(rows)
+        except (OSError, ValueError):
+            continue  # then the next
+    return {}
+
+
+def _head(rows: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for row in rows:
+        if not row.strip():
+            break  # the description follows
+        key, _, value = row.partition(":")
+        if key.lower() in ("name", "version"):
+            found.setdefault(key.lower(), value.strip())
+    return found
+
+
+def _origin(info: str) -> str:
+    """The exact URL it was installed from (PEP 610); empty: it came from an index."""
+    try:
+        with open(os.path.join(info, "direct_url.json"), encoding="utf-8") as file:
+            facts: dict[str, Any] = json.load(file)
+        url = str(facts["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    vcs = facts.get("vcs_info")
+    if vcs:
+        url = f"{vcs.get('vcs', 'git')}+{url}@{vcs.get('commit_id', '')}"
+    archive: dict[str, Any] = facts.get("archive_info") or {}
+    hashes: dict[str, str] = archive.get("hashes") or {}
+    fragments: list[str] = [f"sha256={hashes['sha256']}"] if "sha256" in hashes else []
+    if facts.get("subdirectory"):
+        fragments.append(f"subdirectory={facts['subdirectory']}")
+    return url + ("#" + "&".join(fragments) if fragments and "#" not in url else "")
+
+
+if __name__ == "__main__":
+    print(json.dumps({"installed": lines(), "folders": folders()}))

@@ -1,0 +1,207 @@
+"""Build one environment aside, see that it starts, say what is in it, rename it into place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dray.envbuilder import contents, installed, portrait
+from dray.envbuilder import environment as envs
+from dray.envbuilder.builders.base import Builder
+from dray.envbuilder.cache import remove_leftovers
+from dray.envbuilder.environment import Ready
+from dray.envbuilder.failures import environment_failed, redact, without_credentials
+from dray.envbuilder.hardlinks import why_copied
+from dray.envbuilder.interpreters import Interpreter
+from dray.envbuilder.limits import CacheLimits
+from dray.envbuilder.log import LogWriter, say
+from dray.envbuilder.place import Place
+from dray.envbuilder.process import finish_in_thread
+from dray.envbuilder.progress import SharedLog
+from dray.envbuilder.room import evidence_of, is_full, keep_reserve, make_room, no_room
+from dray.envbuilder.spec import EnvironmentSpec, covered
+from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.runtime.errors import PreparationFailed
+from dray.runtime.paths import NodePaths
+
+#: What an environment may need that fills a disk; doubled with each try.
+_ROOM_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one caller wants, and how it is made if it is not there."""
+
+    spec: EnvironmentSpec
+    interpreter: Interpreter
+    key: str
+    node: NodePaths
+    log: LogWriter
+    builder: Builder
+    place: Place
+    limits: CacheLimits
+
+
+async def make(plan: Plan, slot: str) -> Ready:
+    """Build ``slot``, whose lock the caller holds exclusively; others may follow what is said.
+
+    A disk that fills up meanwhile costs unused environments, then one more try.
+
+    Raises:
+        PreparationFailed: with the installer's last lines; nothing of it stays.
+        OSError: the cache cannot be written to.
+    """
+    await asyncio.to_thread(plan.node.environments.mkdir, parents=True, exist_ok=True)
+    await finish_in_thread(asyncio.to_thread(remove_leftovers, plan.node, slot))
+    shared = SharedLog(plan.log, envs.log_of(plan.node, slot))
+    try:
+        await keep_reserve(plan.node, plan.limits, shared)
+        return await _make_with_room(plan, slot, shared)
+    except PreparationFailed as exc:
+        say(shared, f"environment {plan.key[:12]} could not be built: {exc.message}")
+        raise
+    finally:
+        shared.close()
+
+
+async def _make_with_room(plan: Plan, slot: str, log: LogWriter) -> Ready:
+    """Build; once the disk is full, again with twice the room, as long as room can be made."""
+    wanted_bytes = max(plan.limits.reserve_bytes, _ROOM_BYTES)
+    while True:
+        try:
+            return await _make(plan, slot, log)
+        except (PreparationFailed, OSError) as exc:
+            if not is_full(exc):
+                raise
+            wanted_bytes *= 2
+            if not await make_room(plan.node, wanted_bytes, log):
+                raise no_room(plan.node, "it ran full", evidence_of(exc)) from exc
+
+
+async def _make(plan: Plan, slot: str, log: LogWriter) -> Ready:
+    began = time.monotonic()
+    n_lines = len(plan.spec.requirements)
+    say(
+        log,
+        f"building environment {plan.key[:12]} with {plan.spec.manager}: Python "
+        f"{plan.interpreter.version}, {n_lines} requirement{'' if n_lines == 1 else 's'}"
+        + (f" of {plan.spec.origin}" if plan.spec.origin != "task" else ""),
+    )
+    if copied := why_copied(plan.spec, plan.node):
+        say(log, copied)
+    aside = plan.node.environments / f"{envs.BUILDING}{slot}-{os.getpid()}"
+    try:
+        await plan.builder.build(plan.spec, plan.interpreter, aside, log, plan.place)
+        made, n_bytes = await _both(plan, aside)
+        ready = Ready(
+            python=plan.interpreter.version,
+            cache_tag=plan.interpreter.cache_tag,
+            manager=plan.spec.manager,
+            installed=made.installed,
+            n_bytes=n_bytes,
+            seconds=time.monotonic() - began,
+            platform=plan.interpreter.platform,
+            origin=plan.spec.origin,
+            torch_backend=plan.spec.torch_backend,
+            place=plan.place.mark,
+            created_at=time.time(),
+            packages=made.packages,
+            distributions=made.distributions,
+        )
+        await finish_in_thread(asyncio.to_thread(_put_in_place, plan, slot, aside, ready))
+    except BaseException:
+        await finish_in_thread(asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True))
+        raise
+    say(log, f"environment {plan.key[:12]} is built ({ready.seconds:.1f} s)")
+    return ready
+
+
+async def _both(plan: Plan, folder: Path) -> tuple[_Made, int]:
+    """Ask the interpreter and list the files at once; a failure of one ends the other."""
+    listing = asyncio.ensure_future(
+        finish_in_thread(asyncio.to_thread(contents.write_listing, folder))
+    )
+    try:
+        made = await _verify(plan, folder)
+        return made, await listing
+    finally:
+        if not listing.done():
+            listing.cancel()
+        await asyncio.wait({listing})
+
+
+@dataclass(frozen=True)
+class _Made:
+    installed: list[str]
+    packages: list[str]
+    distributions: list[str]
+
+
+async def _verify(plan: Plan, folder: Path) -> _Made:
+    """What is installed, told by the interpreter itself, which is thereby known to start."""
+    finished = await plan.place.run(
+        [envs.python_of(folder), "-I", "-c", _questions()],
+        env=installer_variables(agent_variables()),
+        keep_stdout=True,
+    )
+    try:
+        facts: dict[str, Any] = json.loads(finished.stdout)
+        version, lines = facts["version"], facts["installed"]
+    except (ValueError, TypeError, KeyError) as exc:
+        raise environment_failed(
+            f"the interpreter of environment {plan.key[:12]} does not start with the packages "
+            f"installed (exit code {finished.code})",
+            finished.tail,
+        ) from exc
+    if version != plan.interpreter.version:
+        raise environment_failed(
+            f"{plan.spec.manager} made an environment with Python {version} where "
+            f"{plan.interpreter.version} was asked for"
+        )
+    own = [Path(path) for path in facts["folders"]]
+    packages = [path for path in own if path.is_relative_to(folder)]
+    return _Made(
+        installed=[_as_given(without_credentials(line), plan.spec) for line in lines],
+        packages=[path.relative_to(folder).as_posix() for path in packages],
+        distributions=contents.distributions(packages),
+    )
+
+
+@cache
+def _questions() -> str:
+    """Both scripts as one text: where the interpreter is, ours need not be."""
+    texts = (Path(str(module.__file__)).read_text("utf-8") for module in (portrait, installed))
+    functions = [text.partition('if __name__ == "__main__":')[0] for text in texts]
+    ask = "print(json.dumps(dict(facts(), installed=lines(), folders=folders())))"
+    future = "from __future__ import annotations\n"
+    return "\n".join([future, *(text.replace(future, "") for text in functions), ask])
+
+
+def _as_given(line: str, spec: EnvironmentSpec) -> str:
+    """A package of the task's own code as a path in it: its place on this node means nothing."""
+    _, at, url = line.partition(" @ file://")
+    if at:
+        for package in spec.local:
+            if package.path == "." or url.partition("#")[0].rstrip("/").endswith(
+                f"/{package.path}"
+            ):
+                return package.requirement
+    return line
+
+
+def _put_in_place(plan: Plan, slot: str, aside: Path, ready: Ready) -> None:
+    """Mark and rename; what stands there is unusable, or it would have been claimed."""
+    parts = covered(plan.spec, plan.interpreter, plan.place.mark)
+    envs.covered_of(aside).write_text(redact(json.dumps(parts, indent=1)), "utf-8")
+    envs.write_ready(aside, ready)
+    folder = envs.folder_of(plan.node, slot)
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
