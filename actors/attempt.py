@@ -146,7 +146,7 @@ class AttemptRun:
         with prepared.environment:
             child = ChildRun(self._order, self._shop, self._spool, self._shipper, self._stop)
             try:
-                end = await child.run(prepared.plan)
+                end = await child.run(prepared.plan, prepared.setup)
             except (OSError, DrayError) as exc:
                 return start_cause(exc)
             self._stuck_pids = list(end.stuck_pids)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from dray.actors.ending import ProcessEnd
+from dray.actors.ending import ProcessEnd, setup_took_too_long
 from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
 from dray.envbuilder.launch import LaunchPlan
+from dray.envbuilder.setup_script import SetupOutput
 from dray.runtime import causes, codec, monitoring
 from dray.runtime.abort_pipe import run_callbacks
 from dray.runtime.causes import Cause, CauseKind
@@ -21,6 +22,7 @@ from dray.runtime.cgroups import CLOSE_WITHIN_S, Cgroup, OomWatch
 from dray.runtime.hardware import Sampler
 from dray.runtime.lease import LeaseTerms
 from dray.runtime.models import OnLost
+from dray.runtime.records import PREPARE, STDERR
 from dray.runtime.spool import SpoolWriter
 from dray.runtime.strays import end_strays
 from dray.runtime.subprocesses import ChildProcess
@@ -72,6 +74,9 @@ class ChildRun:
         self._grace_s = shop.settings.stop_grace_s if grace_s is None else grace_s
         self._is_deaf = False
         self._callbacks: list[str] = []
+        self._setup: SetupOutput | None = None
+        #: The process is the task itself, not its setup scripts.
+        self._is_task = asyncio.Event()
         self._cgroup = Cgroup([])
         if shop.settings.cgroups:
             name = f"{order.task.id}.{order.epoch}"
@@ -79,14 +84,20 @@ class ChildRun:
             self._cgroup = Cgroup.make(name, memory_bytes) if memory_bytes else Cgroup.plan(name)
         self._oom = OomWatch(self._cgroup)
 
-    async def run(self, plan: LaunchPlan) -> ProcessEnd:
+    async def run(self, plan: LaunchPlan, setup: SetupOutput | None = None) -> ProcessEnd:
         """Start it and watch over it until it and everything below it is gone.
+
+        Args:
+            setup: tells what setup scripts, which run in it first, say; None: there are none.
 
         Raises:
             OSError: it could not be started.
             DrayError: the supervisor could not be started.
         """
         process: ChildProcess | None = None
+        self._setup = setup
+        if setup is None:
+            self._is_task.set()
         try:
             process = await self._shop.supervisor.spawn(
                 plan.argv,
@@ -105,11 +116,10 @@ class ChildRun:
                 await asyncio.to_thread(self._cgroup.close, 0.0 if is_stuck else CLOSE_WITHIN_S)
 
     async def _watch(self, process: ChildProcess) -> None:
-        self._shipper.mark_executing()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._stop_when_asked, process)
-                tasks.start_soon(self._limit_time)
+                tasks.start_soon(self._see_it_begin)
                 tasks.start_soon(self._sample, process.pid)
                 tasks.start_soon(self._hold_fence, process)
                 await process.wait()
@@ -139,20 +149,38 @@ class ChildRun:
                 max_rss_bytes=status.max_rss_bytes,
             ),
             stuck_pids=tuple(process.stuck_pids),
+            setup_failed=self._setup.tail() if self._is_in_setup() and self._setup else None,
         )
+
+    def _is_in_setup(self) -> bool:
+        """Whether its setup scripts have begun, and not come to their end."""
+        return self._setup is not None and self._setup.began and not self._setup.passed
 
     def _keep(self, stream: str, data: bytes) -> None:
         """Put output into the spool; without room for it the attempt ends, at an exact prefix."""
         if self._is_deaf:
             return
         try:
-            self._spool.append(stream, data)
+            if self._setup is not None and stream == STDERR and not self._is_task.is_set():
+                self._keep_parts(*self._setup.feed(data))
+            else:
+                self._spool.append(stream, data)
         except OSError as exc:
             self._turn_deaf(exc)
+
+    def _keep_parts(self, said: bytes, own: bytes) -> None:
+        """Keep what setup scripts said in the log of the preparation, the rest as stderr."""
+        for stream, data in ((PREPARE, said), (STDERR, own)):
+            if data:
+                self._spool.append(stream, data)
+        if self._setup is not None and self._setup.passed:
+            self._is_task.set()
 
     def _end_output(self) -> None:
         """Have the last bytes of a flood kept, and what each stream came to stated."""
         try:
+            if self._setup is not None:
+                self._keep_parts(*self._setup.close())
             self._spool.end_output()
         except OSError as exc:
             self._turn_deaf(exc)
@@ -170,6 +198,19 @@ class ChildRun:
             root = self._spool.paths.root
             self._callbacks = await in_thread(lambda: run_callbacks(root, told))
         await process.stop(self._grace_s)
+
+    async def _see_it_begin(self) -> None:
+        """Wait for its setup scripts, within their limit; the task's own limit counts from then."""
+        if not self._is_task.is_set():
+            limit_s = self._shop.settings.setup_limit_s
+            with anyio.move_on_after(limit_s):
+                await self._is_task.wait()
+            if not self._is_task.is_set():
+                tail = self._setup.tail() if self._setup is not None else ""
+                self._stop.ask(setup_took_too_long(limit_s, tail))
+                return
+        self._shipper.mark_executing()
+        await self._limit_time()
 
     async def _limit_time(self) -> None:
         limit_s = self._task.policy.max_run_time_s

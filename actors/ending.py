@@ -41,6 +41,8 @@ class ProcessEnd:
         fenced: its keeper ended it because the lease could not be renewed.
         starved: what the kernel did for want of memory, in words; None: nothing.
         stuck_pids: processes that outlived KILL.
+        setup_failed: the last lines of its setup scripts, when it ended in one of them; None: it
+            did not.
     """
 
     status: ExitStatus
@@ -49,6 +51,7 @@ class ProcessEnd:
     fenced: bool = False
     starved: str | None = None
     stuck_pids: tuple[int, ...] = ()
+    setup_failed: str | None = None
 
 
 def preparation_cause(exc: Exception) -> Cause:
@@ -75,6 +78,15 @@ def start_cause(exc: Exception) -> Cause:
     return causes.worker_lost(repr(exc), message)
 
 
+def setup_took_too_long(limit_s: float, evidence: str) -> Cause:
+    """The cause of an attempt whose setup scripts did not come to their end."""
+    message = (
+        f"its setup script was not done after {limit_s:g} s; make it quicker, or raise "
+        "setup_limit_s where its agents are started"
+    )
+    return Cause(CauseKind.ENVIRONMENT_FAILED, message).with_evidence(evidence)
+
+
 def process_cause(end: ProcessEnd, spool: SpoolPaths) -> Cause:
     """The cause of an attempt whose process has ended; reads its spool, so it may block."""
     cause = _cause_of(end, spool)
@@ -99,6 +111,8 @@ def _cause_of(end: ProcessEnd, spool: SpoolPaths) -> Cause:
         return _fenced("\n".join(end.steps))
     if status.lost:
         return causes.worker_lost("the process that kept it was killed")
+    if end.setup_failed is not None and end.starved is None:
+        return _setup_failed(status, end.setup_failed)
     stated = final_record(spool)
     if stated is not None and "marked" in stated:
         return cause_of(stated)
@@ -115,6 +129,18 @@ def _cause_of(end: ProcessEnd, spool: SpoolPaths) -> Cause:
     starved = replace(cause, kind=CauseKind.OUT_OF_MEMORY, message=message)
     # The figures last: evidence that is too long loses its beginning.
     return starved.with_evidence(f"{words}\n{end.starved}" if words else end.starved)
+
+
+def _setup_failed(status: ExitStatus, evidence: str) -> Cause:
+    """Its own way of ending, told as a preparation's: the task itself never began."""
+    if status.exit_code == 0:
+        how = "called exit, so that the task could not begin; leave it out at its end"
+    elif status.exit_code is not None:
+        how = f"failed with exit code {status.exit_code}"
+    else:
+        how = f"was {causes.killed(status.signal or 0).message}"
+    message = f"its setup script {how}"
+    return Cause(CauseKind.ENVIRONMENT_FAILED, message).with_evidence(evidence)
 
 
 def _not_prepared(trouble: str, evidence: str) -> Cause:

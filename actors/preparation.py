@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
@@ -15,9 +17,12 @@ from dray.envbuilder.childcode import child_code
 from dray.envbuilder.choice import choose
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.failures import environment_failed
+from dray.envbuilder.hooks import NodeHooks, node_hooks
 from dray.envbuilder.launch import LaunchPlan, launch_plan
-from dray.envbuilder.log import NoLog
+from dray.envbuilder.log import NoLog, say
 from dray.envbuilder.place import NODE, Place
+from dray.envbuilder.secrets import reveal
+from dray.envbuilder.setup_script import SetupOutput, SetupPlan, with_setup
 from dray.envbuilder.source import prepare_source
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.config import Settings
@@ -31,10 +36,15 @@ log = logging.getLogger("dray.agent")
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a child needs; ``environment`` is held until it is released."""
+    """All that a child needs; ``environment`` is held until it is released.
+
+    Attributes:
+        setup: tells what setup scripts, which run in the child first, say; None: there are none.
+    """
 
     plan: LaunchPlan
     environment: Environment
+    setup: SetupOutput | None = None
 
 
 async def prepare(
@@ -46,6 +56,9 @@ async def prepare(
         PreparationFailed: one of them cannot be made; the log has the details.
     """
     execution = with_defaults(order.task.execution, order.defaults, _own_defaults(shop.settings))
+    _refuse_system_packages(execution)
+    hooks = await asyncio.to_thread(node_hooks, shop.settings)
+    started = replace(execution, variables=await _revealed(execution.variables))
     place = _place_of(execution)
     await prepare_source(execution, spool.code, shop.node, GatewayBlobs(client), spool)
     spec = await choose(execution, spool.code)
@@ -56,11 +69,51 @@ async def prepare(
         )
     try:
         ours = await child_code(shop.node, environment.python, environment.cache_tag)
-        plan = launch_plan(execution, environment, spool.code, ours, _variables(order, spool, shop))
+        variables = _variables(order, spool, shop)
+        plan = launch_plan(started, environment, spool.code, ours, variables, hooks=hooks)
+        setup = await _setup(execution, plan, hooks, list(variables), spool)
     except BaseException:
         environment.release()
         raise
-    return Prepared(place.launch(plan), environment)
+    if setup is None:
+        return Prepared(place.launch(plan), environment)
+    return Prepared(place.launch(setup.plan), environment, setup.output)
+
+
+async def _revealed(variables: Mapping[str, str]) -> dict[str, str]:
+    """The task's own variables with the node's secrets that they refer to."""
+    secrets = await reveal(variables.values())
+    return {name: secrets.in_text(value) for name, value in variables.items()}
+
+
+async def _setup(
+    execution: Execution,
+    plan: LaunchPlan,
+    hooks: NodeHooks,
+    reserved: list[str],
+    spool: AttemptSpool,
+) -> SetupPlan | None:
+    """``plan`` with the setup scripts of agent and task before it; None: there are none."""
+    container = execution.container
+    if not container.image and (container.setup_script or container.arguments):
+        say(spool, "the task runs in no container: what it says of one is left out")
+    scripts = (hooks.setup_script, execution.setup_script)
+    if not any(script.strip() for script in scripts):
+        return None
+    say(spool, "running the setup script")
+    return await asyncio.to_thread(with_setup, plan, scripts, reserved, spool.root / "setup")
+
+
+def _refuse_system_packages(execution: Execution) -> None:
+    """A node is shared: what a task has the system install there would be every task's."""
+    if execution.system_packages and not execution.container.image:
+        names = " ".join(execution.system_packages)
+        raise environment_failed(
+            f"the task asks for system packages ({names}), which are installed in containers only: "
+            "name an image with task.set_base_docker(docker_image=...), or have them installed on "
+            "the node and clear execution.system_packages",
+            field="execution.system_packages",
+        )
 
 
 def _own_defaults(settings: Settings) -> RunDefaults:

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dray.envbuilder.environment import Environment
-from dray.envbuilder.failures import source_failed
+from dray.envbuilder.failures import environment_failed, source_failed
+from dray.envbuilder.hooks import NAME, NodeHooks
 from dray.envbuilder.surroundings import agent_variables, child_variables
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Execution
 
+#: Of a task's process, and the agent's alone to set.
+RESERVED = frozenset(
+    {"DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_URL", "DRAY_TOKEN", "DRAY_AGENT"}
+)
 _MODULE = re.compile(r"-m\s*(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 
 
@@ -34,15 +39,18 @@ def launch_plan(
     child_code: Path,
     task_env: Mapping[str, str],
     agent_env: Mapping[str, str] | None = None,
+    hooks: NodeHooks | None = None,
 ) -> LaunchPlan:
     """How to start the entry point of ``execution``, whose code lies in ``code``.
 
     The process inherits ``agent_env`` (default: this process's variables) without what belongs to
-    Ray, to Dray and to the agent's interpreter; ``task_env`` wins over everything.
+    Ray, to Dray and to the agent's interpreter. What is said later wins: the variables of
+    ``hooks``, those of ``execution``, ``task_env``.
 
     Raises:
-        PreparationFailed: of kind ``source_failed``: the working directory or the entry point is
-            not in the code.
+        PreparationFailed: of kind ``source_failed``: the working directory, the entry point or a
+            folder to import from is not in the code. Of kind ``environment_failed``: a variable
+            that is no name, or is not the task's to set.
     """
     root = code.resolve()
     cwd = _working_dir(execution.working_dir, root)
@@ -52,11 +60,49 @@ def launch_plan(
     if execution.binary:  # of whoever wrote the task: it is looked for where it will run
         runner = shlex.split(execution.binary)
     inherited = agent_variables() if agent_env is None else agent_env
-    return LaunchPlan(
-        argv=[*runner, *start, *execution.arguments],
-        cwd=cwd,
-        env=_variables(inherited, environment, child_code, task_env),
+    given = hooks or NodeHooks()
+    env = child_variables(inherited) | dict(given.variables) | _own_variables(execution)
+    folders = [*_python_path(execution.python_path, root), env.get("PYTHONPATH", "")]
+    programs = str(environment.python.parent)
+    env["PATH"] = os.pathsep.join([programs, env.get("PATH", os.defpath)])
+    env["VIRTUAL_ENV"] = str(environment.folder)
+    env["PYTHONPATH"] = os.pathsep.join(
+        [str(child_code), *filter(None, [*folders, *given.python_path])]
     )
+    env["PYTHONUNBUFFERED"] = "1"
+    env.update(task_env)
+    return LaunchPlan(argv=[*runner, *start, *execution.arguments], cwd=cwd, env=env)
+
+
+def _own_variables(execution: Execution) -> dict[str, str]:
+    """The task's own variables, of which none is what its agent tells it by."""
+    for name, value in execution.variables.items():
+        if name in RESERVED:
+            raise _bad_variable(name, "is the agent's to set; take it out")
+        if not NAME.fullmatch(name):
+            raise _bad_variable(name, "is no name of a variable: letters, digits and _")
+        if "\0" in value:
+            raise _bad_variable(name, "holds a NUL byte, which no process can be given")
+    return execution.variables
+
+
+def _bad_variable(name: str, why: str) -> PreparationFailed:
+    return environment_failed(
+        f"execution.variables: {name!r} {why}", field=f"execution.variables.{name}"
+    )
+
+
+def _python_path(folders: list[str], root: Path) -> list[str]:
+    """Folders of the code to import from, as the interpreter is told of them."""
+    found: list[str] = []
+    for given in folders:
+        folder = (root / given).resolve()
+        if not folder.is_relative_to(root):
+            raise _refused("python_path", given, "leaves the task's code; name its folders only")
+        if not folder.is_dir():
+            raise _refused("python_path", given, f"is not a folder of the task's code{_has(root)}")
+        found.append(str(folder))
+    return found
 
 
 def _working_dir(working_dir: str, root: Path) -> Path:
@@ -103,19 +149,3 @@ def _refused(name: str, value: str, why: str) -> PreparationFailed:
     return source_failed(
         f"execution.{name} {value!r} {why}", field=f"execution.{name}", value=value
     )
-
-
-def _variables(
-    inherited: Mapping[str, str],
-    environment: Environment,
-    child_code: Path,
-    task_env: Mapping[str, str],
-) -> dict[str, str]:
-    env = child_variables(inherited)
-    programs = str(environment.python.parent)
-    env["PATH"] = os.pathsep.join([programs, env.get("PATH", os.defpath)])
-    env["VIRTUAL_ENV"] = str(environment.folder)
-    env["PYTHONPATH"] = str(child_code)
-    env["PYTHONUNBUFFERED"] = "1"
-    env.update(task_env)
-    return env

@@ -35,6 +35,10 @@ class Secrets:
         """``url`` with its references filled in, encoded as a URL wants them."""
         return _REFERENCE.sub(lambda m: quote(self.values[m["name"]], safe=""), url)
 
+    def in_text(self, text: str) -> str:
+        """``text`` with its references filled in as they are."""
+        return _REFERENCE.sub(lambda m: self.values[m["name"]], text)
+
     def variables(self) -> dict[str, str]:
         """For an installer that itself fills in :meth:`references` of a requirements file."""
         return {f"{SECRET_PREFIX}{name}": quote(v, safe="") for name, v in self.values.items()}

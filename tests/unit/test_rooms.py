@@ -110,6 +110,7 @@ RULES = (
         (
             "dray.runtime",
             "dray.envbuilder.launch",
+            "dray.envbuilder.setup_script",
             "dray.actors",
             "dray.sdk.ship.shipping",
             "dray.sdk.runs.threads",

@@ -86,7 +86,7 @@ async def run(
         def __init__(self, *_: object) -> None:
             return
 
-        async def run(self, plan: str) -> ProcessEnd:
+        async def run(self, plan: str, _: None) -> ProcessEnd:
             started.append(plan)
             return ProcessEnd(ExitStatus(0, None), asked=None, steps=(), fenced=False, starved=None)
 
@@ -103,7 +103,7 @@ async def run(
             return
 
     async def prepare(*_: object) -> Any:
-        return SimpleNamespace(plan="the plan", environment=Environment())
+        return SimpleNamespace(plan="the plan", environment=Environment(), setup=None)
 
     monkeypatch.setattr(attempt, "Shipper", server)
     monkeypatch.setattr(attempt, "ChildRun", Child)

@@ -17,17 +17,18 @@ import psutil
 import pytest
 
 from dray.actors.child import ChildRun, StopRequest
-from dray.actors.ending import ProcessEnd
+from dray.actors.ending import ProcessEnd, process_cause
 from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
 from dray.envbuilder.launch import LaunchPlan
+from dray.envbuilder.setup_script import SetupOutput, SetupPlan, with_setup
 from dray.runtime import causes
 from dray.runtime.causes import CauseKind
 from dray.runtime.clock import SystemClock
 from dray.runtime.config import Settings
 from dray.runtime.models import OnLost, Policy, Task
-from dray.runtime.paths import NodePaths
+from dray.runtime.paths import NodePaths, SpoolPaths
 from dray.runtime.subprocesses import Supervisor
 from dray.sdk.ship.shipping import Shipper
 from tests.unit.runtime.processes import DAEMONISES, STUBBORN, WAITS, is_alive
@@ -41,9 +42,10 @@ class SilentShipper:
     """Ships nothing; the server was last heard of when the test says so."""
 
     last_confirmed: float = field(default_factory=time.monotonic)
+    executing: bool = False
 
     def mark_executing(self) -> None:
-        return
+        self.executing = True
 
     def notify(self) -> None:
         return
@@ -61,6 +63,10 @@ class Agent:
 
     async def run(self, code: str) -> ProcessEnd:
         """How a task that is ``code`` ends here."""
+        return await self.start(LaunchPlan([sys.executable, "-I", "-S", "-c", code], Path(), {}))
+
+    async def start(self, plan: LaunchPlan, setup: SetupOutput | None = None) -> ProcessEnd:
+        """How the process of a plan ends here, in the code of an attempt."""
         task = Task("ab" * 16, "t", "p", policy=self.policy)
         order = WorkOrder(task, os.getpid(), "c", "t", "http://h", self.lease_ttl_s)
         with AttemptSpool(self.shop.node.attempt(task.id, order.epoch)) as spool:
@@ -69,14 +75,12 @@ class Agent:
             shipper = cast("Shipper", self.shipper)
             child = ChildRun(order, self.shop, spool, shipper, self.stop)
             environment = {**os.environ, "DRAY_SPOOL": str(spool.paths.root)}
-            argv = [sys.executable, "-I", "-S", "-c", code]
-            return await asyncio.wait_for(
-                child.run(LaunchPlan(argv, spool.code, environment)), timeout=30
-            )
+            plan = LaunchPlan(plan.argv, spool.code, environment)
+            return await asyncio.wait_for(child.run(plan, setup), timeout=30)
 
-    def console(self) -> str:
-        """What the task wrote to its stdout so far."""
-        files = list(self.shop.node.attempts.glob("*/spool/stdout.log"))
+    def console(self, stream: str = "stdout") -> str:
+        """What the task wrote to a stream so far."""
+        files = list(self.shop.node.attempts.glob(f"*/spool/{stream}.log"))
         return files[0].read_text() if files else ""
 
 
@@ -210,3 +214,44 @@ async def test_nothing_stays_of_what_lost_all_its_keepers(agent: Agent) -> None:
 def is_child(process: psutil.Process) -> bool:
     """Whether it is the child, whose keeper is a fork of the supervisor; not its daemon."""
     return os.getsid(process.pid) == process.pid
+
+
+def with_setup_script(agent: Agent, code: str, script: str, folder: Path) -> SetupPlan:
+    plan = LaunchPlan([sys.executable, "-I", "-S", "-c", code], folder, dict(os.environ))
+    setup = with_setup(plan, [script], [], folder / "setup")
+    assert setup is not None
+    return setup
+
+
+@ONCE
+async def test_the_words_of_a_setup_script_go_to_the_log_of_the_preparation(
+    agent: Agent, tmp_path: Path
+) -> None:
+    setup = with_setup_script(agent, "print('task')", "echo setting up", tmp_path)
+    end = await agent.start(setup.plan, setup.output)
+    assert (end.status.exit_code, end.setup_failed) == (0, None)
+    assert agent.console() == "task\n"
+    assert agent.console("prepare") == "setting up\n"
+    assert agent.shipper.executing, "and only then it was said to execute"
+
+
+@ONCE
+async def test_a_setup_script_that_fails_is_the_cause(agent: Agent, tmp_path: Path) -> None:
+    setup = with_setup_script(agent, "print('task')", "echo no disk; exit 4", tmp_path)
+    end = await agent.start(setup.plan, setup.output)
+    cause = process_cause(end, SpoolPaths(tmp_path))
+    assert (cause.kind, cause.evidence) == (CauseKind.ENVIRONMENT_FAILED, "no disk")
+    assert cause.message == "its setup script failed with exit code 4"
+    assert not agent.shipper.executing
+    assert agent.console() == ""
+
+
+@ONCE
+async def test_a_setup_script_has_a_limit(agent: Agent, tmp_path: Path) -> None:
+    agent.shop = replace(agent.shop, settings=replace(agent.shop.settings, setup_limit_s=0.2))
+    setup = with_setup_script(agent, "print('task')", "echo asking; sleep 1000", tmp_path)
+    end = await agent.start(setup.plan, setup.output)
+    cause = process_cause(end, SpoolPaths(tmp_path))
+    assert cause.kind is CauseKind.ENVIRONMENT_FAILED
+    assert "not done after 0.2 s" in cause.message
+    assert "asking" in (cause.evidence or "")

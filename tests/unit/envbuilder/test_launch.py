@@ -14,9 +14,11 @@ import pytest
 from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.childcode import child_code
 from dray.envbuilder.environment import Environment
+from dray.envbuilder.hooks import NodeHooks, node_hooks
 from dray.envbuilder.launch import LaunchPlan, launch_plan
 from dray.envbuilder.locks import FileLock
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.runtime.config import Settings
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import EnvironmentReport, Execution
 from dray.runtime.paths import NodePaths
@@ -185,3 +187,92 @@ async def test_a_started_plan_runs_in_its_environment_with_our_code_beside_it(
     assert prefix == called == str(environment.folder)
     assert file == str(ours / "dray" / "__init__.py")
     assert (cwd, argv) == (str(made.cwd), ["train.py", "--x"])
+
+
+def test_a_tasks_variables_come_after_the_agents_and_before_what_the_agent_tells_it(
+    environment: Environment, code: Path
+) -> None:
+    hooks = NodeHooks(variables={"HF_HOME": "/shared", "LEVEL": "agent"})
+    made = launch_plan(
+        Execution(entry_point="train.py", variables={"LEVEL": "task", "DRAY_OFFLINE": "1"}),
+        environment,
+        code,
+        Path("/childcode"),
+        {"DRAY_TASK_ID": "t"},
+        AGENT_ENV,
+        hooks,
+    )
+    assert (made.env["HF_HOME"], made.env["LEVEL"]) == ("/shared", "task")
+    assert made.env["DRAY_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize("name", ["DRAY_TOKEN", "DRAY_SPOOL", "1A", "A B", ""])
+def test_a_variable_that_a_task_may_not_set_is_refused_by_its_name(
+    environment: Environment, code: Path, name: str
+) -> None:
+    with pytest.raises(PreparationFailed, match=r"execution\.variables") as caught:
+        plan(environment, code, entry_point="train.py", variables={name: "x"})
+    assert caught.value.details["field"] == f"execution.variables.{name}"
+    assert caught.value.details["kind"] == "environment_failed"
+
+
+def test_folders_to_import_from_come_before_the_variables_and_the_agents(
+    environment: Environment, code: Path
+) -> None:
+    made = launch_plan(
+        Execution(
+            entry_point="train.py",
+            python_path=["src", "."],
+            variables={"PYTHONPATH": "/opt/site:/opt/more"},
+        ),
+        environment,
+        code,
+        Path("/childcode"),
+        {},
+        AGENT_ENV,
+        NodeHooks(python_path=("/shared",)),
+    )
+    top = str(code)
+    assert made.env["PYTHONPATH"].split(":") == [
+        *("/childcode", f"{top}/src", top),
+        *("/opt/site", "/opt/more", "/shared"),
+    ]
+
+
+@pytest.mark.parametrize("folder", ["..", "/etc", "gone", "train.py"])
+def test_a_folder_to_import_from_is_of_the_code(
+    environment: Environment, code: Path, folder: str
+) -> None:
+    with pytest.raises(PreparationFailed, match=r"execution\.python_path"):
+        plan(environment, code, entry_point="train.py", python_path=[folder])
+
+
+def test_the_hooks_of_an_agent_are_read_from_its_settings(tmp_path: Path) -> None:
+    script = tmp_path / "setup.sh"
+    script.write_text("ulimit -n 4096\n")
+    hooks = node_hooks(
+        Settings(
+            agent_setup_script=str(script),
+            agent_variables="HF_HOME=/data/hf A='b c'",
+            agent_python_path="/a:/b",
+        )
+    )
+    assert hooks == NodeHooks("ulimit -n 4096\n", {"HF_HOME": "/data/hf", "A": "b c"}, ("/a", "/b"))
+    assert node_hooks(Settings(agent_setup_script="echo a\necho b")).setup_script == (
+        "echo a\necho b"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("agent_setup_script", "/no/such/script.sh"),
+        ("agent_variables", "A"),
+        ("agent_variables", "1A=b"),
+        ("agent_variables", "A='b"),
+    ],
+)
+def test_a_hook_that_cannot_be_used_names_its_setting(name: str, value: str) -> None:
+    settings: Any = {name: value}
+    with pytest.raises(PreparationFailed, match=name):
+        node_hooks(Settings(**settings))
