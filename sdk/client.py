@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,6 +131,7 @@ class Client:
     put_artifact = blocking(results.put_artifact)
     delete_artifact = blocking(results.delete_artifact)
     missing_blobs = conversing(blobs.missing_blobs)
+    put_blobs = conversing(blobs.put_blobs)
 
     create_model = blocking(models.create_model)
     get_model = blocking(models.get_model)
@@ -253,6 +254,16 @@ class Client:
             InvalidInput: the bytes that came are not the ones asked for.
         """
         return self._fetch(at("blobs", sha256), to, sha256)
+
+    def get_blobs(self, sha256: Iterable[str]) -> dict[str, bytes]:
+        """At most 200 blobs in one request, together at most 16 MiB; each is checked.
+
+        Raises:
+            InvalidInput: a blob that came is not the one asked for.
+        """
+        asked = list(sha256)
+        body = b"".join(self._http.download("/blobs/batch", query={"sha256": asked}))
+        return blobs.read_batch(asked, body)
 
     def read_blob(self, sha256: str) -> bytes:
         """The bytes of a blob that fits in memory."""

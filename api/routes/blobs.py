@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -11,11 +12,14 @@ from starlette.responses import FileResponse, Response
 from dray.api import auth, bodies
 from dray.api.addresses import API_PREFIX
 from dray.api.context import Ctx
+from dray.runtime import blob_batch
 from dray.runtime.errors import TooLarge
 from dray.runtime.records import OFFSET_LIMIT
 
 #: Network blocks are small, and each write is a trip to a thread.
 _WRITE_BYTES = 1 << 20
+#: Of a batch, with the line before each blob.
+_BATCH_BODY_BYTES = blob_batch.LIMIT_BYTES + blob_batch.LIMIT_BLOBS * 100
 
 router = APIRouter(prefix=f"{API_PREFIX}/blobs", tags=["blobs"])
 _RAW_BODY = bodies.raw("application/octet-stream")
@@ -26,6 +30,35 @@ async def missing(body: bodies.BlobList, context: Ctx, by: auth.Creator) -> bodi
     """Which of the hashes the server does not hold; only those need be sent."""
     _ = by
     return bodies.MissingBlobs(await context.store.blobs.missing(body.sha256))
+
+
+@router.post("/batch", status_code=201, openapi_extra=_RAW_BODY)
+async def put_blobs(request: Request, context: Ctx, by: auth.Creator) -> Response:
+    """Store several small blobs of one body, at most 16 MiB and 1000 of them.
+
+    For each, a line with its sha256, a space and its size in bytes, then its bytes.
+    """
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > _BATCH_BODY_BYTES:
+            raise _batch_over_limit()
+    blobs = blob_batch.decode(bytes(body))
+    if len(blobs) > blob_batch.LIMIT_BLOBS:
+        raise _batch_over_limit()
+    await context.store.fencing.check(by)
+    await context.store.blobs.put_many(blobs)
+    return Response(status_code=201)
+
+
+@router.get("/batch", dependencies=[auth.READS], response_class=Response)
+async def get_blobs(
+    context: Ctx, sha256: Annotated[list[str], Query(max_length=blob_batch.LIMIT_ASKED)]
+) -> Response:
+    """Several small blobs, together at most 16 MiB, as `POST` of this address takes them."""
+    blobs = await context.store.blobs.read_many(sha256, blob_batch.LIMIT_BYTES)
+    body = await asyncio.to_thread(blob_batch.encode, blobs)
+    return Response(body, media_type="application/octet-stream")
 
 
 @router.put("/{sha256}", status_code=201, openapi_extra=_RAW_BODY)
@@ -93,6 +126,14 @@ async def get_blob(sha256: str, context: Ctx) -> FileResponse:
         media_type="application/octet-stream",
         filename=sha256,
         content_disposition_type="attachment",
+    )
+
+
+def _batch_over_limit() -> TooLarge:
+    return TooLarge(
+        f"a batch of blobs is over {blob_batch.LIMIT_BYTES} bytes or {blob_batch.LIMIT_BLOBS} "
+        "blobs; send it as several",
+        limit_bytes=blob_batch.LIMIT_BYTES,
     )
 
 

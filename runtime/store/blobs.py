@@ -7,11 +7,18 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
-from dray.runtime.errors import InsufficientStorage, InvalidInput, NotFound, StoreUnusable
+from dray.runtime.errors import (
+    InsufficientStorage,
+    InvalidInput,
+    NotFound,
+    StoreUnusable,
+    TooLarge,
+)
 from dray.runtime.folders import make_folder, sync_folder
 from dray.runtime.ids import new_id
 from dray.runtime.store.ballast import is_full
@@ -21,6 +28,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+#: Threads that write the blobs of one batch.
+_N_WRITERS = 8
 
 
 class BlobWriter:
@@ -121,6 +130,78 @@ class Blobs:
             async with self.writer(sha256) as writer:
                 await writer.write(data)
         return sha256
+
+    async def put_many(self, contents: list[tuple[str, bytes]]) -> None:
+        """Keep several small blobs, given as (sha256, content); those that are here stay.
+
+        Raises:
+            InvalidInput: the content of one has another hash; none is kept.
+            InsufficientStorage: the disk is full, or nearly; some may be kept.
+            StoreUnusable: the disk refuses it.
+        """
+        self._reserve.require_room_for_blobs()
+        placed = {self.place(sha256): content for sha256, content in contents}
+        await on_disk(f"batch of {len(placed)}", self._keep_all, placed)
+
+    def _keep_all(self, placed: dict[Path, bytes]) -> None:
+        for place, content in placed.items():
+            found = hashlib.sha256(content).hexdigest()
+            if found != place.name:
+                raise InvalidInput(
+                    f"blob is {found}, announced was {place.name}; send it again",
+                    field="sha256",
+                    value=place.name,
+                )
+        new = [(place, content) for place, content in placed.items() if not place.is_file()]
+        folders = {place.parent for place, _ in new}
+        for folder in folders:
+            make_folder(folder)
+        # A disk commits what several threads wait for together.
+        with ThreadPoolExecutor(_N_WRITERS, "blob") as writers:
+            for _ in writers.map(self._keep, new):
+                pass
+            for _ in writers.map(sync_folder, folders):
+                pass
+
+    def _keep(self, blob: tuple[Path, bytes]) -> None:
+        place, content = blob
+        aside = self._root / "incoming" / new_id()
+        try:
+            with _open_aside(aside) as file:
+                view = memoryview(content)
+                while view:
+                    view = view[file.write(view) :]
+                os.fsync(file.fileno())
+            aside.replace(place)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    async def read_many(self, sha256s: Iterable[str], limit_bytes: int) -> list[tuple[str, bytes]]:
+        """Several small blobs, as (sha256, content), each once.
+
+        Raises:
+            NotFound: one is not here.
+            TooLarge: they are over ``limit_bytes`` together.
+        """
+        return await asyncio.to_thread(self._read_all, list(dict.fromkeys(sha256s)), limit_bytes)
+
+    def _read_all(self, sha256s: list[str], limit_bytes: int) -> list[tuple[str, bytes]]:
+        found: list[tuple[str, bytes]] = []
+        room = limit_bytes
+        for sha256 in sha256s:
+            try:
+                with self.place(sha256).open("rb") as file:
+                    content = file.read(room + 1)
+            except FileNotFoundError as exc:
+                raise NotFound(f"there is no blob {sha256}", sha256=sha256) from exc
+            room -= len(content)
+            if room < 0:
+                raise TooLarge(
+                    f"{len(sha256s)} blobs are over {limit_bytes} bytes together; ask for fewer",
+                    limit_bytes=limit_bytes,
+                )
+            found.append((sha256, content))
+        return found
 
     async def read(self, sha256: str) -> bytes:
         """The whole content, for manifests and other small blobs.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dray.runtime import blob_batch
 from dray.runtime.errors import InvalidInput, OffsetMismatch, ServerUnreachable
 from dray.sdk.http.call import Call, Conversation, Work, ask, at, pause
 from dray.sdk.http.transport import pause_s
@@ -30,6 +31,25 @@ def missing_blobs(sha256: Iterable[str]) -> Conversation[list[str]]:
     for begin in range(0, len(hashes), MISSING_BATCH):
         missing += yield from ask(_missing(hashes[begin : begin + MISSING_BATCH]))
     return missing
+
+
+def put_blobs(contents: Mapping[str, bytes]) -> Conversation[None]:
+    """Send small blobs, by their sha256, in as few requests as they fit in."""
+    for batch in blob_batch.batches((name, len(data)) for name, data in contents.items()):
+        body = blob_batch.encode((name, contents[name]) for name in batch)
+        yield from ask(_batch(body))
+
+
+def read_batch(sha256s: Iterable[str], body: bytes) -> dict[str, bytes]:
+    """What an answer with several blobs holds, checked to be what was asked for.
+
+    Raises:
+        InvalidInput: a blob that was asked for is not in it, or is damaged.
+    """
+    found = dict(blob_batch.decode(body))
+    for sha256 in sha256s:
+        check(sha256, digest(found.get(sha256, b"")))
+    return found
 
 
 def send_in_pieces(
@@ -110,6 +130,18 @@ def check(asked: str, came: str) -> None:
 def _missing(hashes: list[str]) -> Call[list[str]]:
     body = {"sha256": hashes}
     return Call("POST", "/blobs/missing", lambda a: list(a["missing"]), body=body, idempotent=True)
+
+
+def _batch(body: bytes) -> Call[None]:
+    return Call(
+        "POST",
+        "/blobs/batch",
+        lambda _: None,
+        body=body,
+        headers={"Content-Type": "application/octet-stream"},
+        idempotent=True,
+        extra_timeout_s=SETTLE_S,
+    )
 
 
 def _how_far(sha256: str) -> Call[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any
 from dray.runtime import aliases
 from dray.sdk.capture import checkout, imports
 from dray.sdk.capture import packages as capture_packages
-from dray.sdk.capture.code import place
+from dray.sdk.capture.code import marked_root, place
 from dray.sdk.capture.entry import Entry, Wishes, entry_of_process
 
 __all__ = ["Captured", "Entry", "Wishes", "capture", "entry_of_process"]
@@ -41,7 +41,9 @@ class Captured:
         execution: members of ``runtime.execution.Execution``.
         root: of the code: the top of the repository, else the folder of the script.
         files: the script and the local modules it imports.
-        in_git: whether ``root`` is a git working tree.
+        in_git: whether git lists the files of ``root``.
+        is_whole: outside git: all of ``root`` is the code.
+        is_alone: the files are, and no others.
         project: a name for the project, from the repository or folder.
         warnings: what could not be captured, one line each.
     """
@@ -50,6 +52,8 @@ class Captured:
     root: Path | None = None
     files: list[Path] = field(default_factory=list[Path])
     in_git: bool = False
+    is_whole: bool = False
+    is_alone: bool = False
     project: str = ""
     warnings: list[str] = field(default_factory=list[str])
 
@@ -74,20 +78,29 @@ def capture(
         return captured
     work = None if asked.standalone else _checkout(entry, cwd, captured)
     script = _without_links(entry.script)
-    captured.root = work.root if work else script.parent
-    captured.in_git = work is not None
-    captured.project = _project(work, captured.root)
+    captured.root = _root(script, work, asked, captured)
+    captured.project = _project(None if asked.folder else work, captured.root)
     captured.execution.update(place(entry, cwd, captured.root))
     search = imports.search_path(captured.root, path)
     found = imports.follow(script, captured.root, search)
     captured.files = found.files
-    if work is not None:
+    if work is not None and not asked.folder:
         captured.execution.update(_state(work, captured))
-    else:
+    elif not asked.folder:
         captured.execution["diff"] = _as_new_files(captured)
     captured.execution["packages"] = _packages(found, asked, captured)
     captured.execution.update(_said_by_environment(captured))
     return captured
+
+
+def _root(script: Path, work: checkout.Checkout | None, asked: Wishes, captured: Captured) -> Path:
+    """The top of the code, and how its files are to be found."""
+    captured.in_git, captured.is_alone = work is not None, asked.standalone
+    marked = None if work is not None or asked.standalone else marked_root(script.parent)
+    captured.is_whole = work is None and (bool(asked.folder) or marked is not None)
+    if asked.folder:
+        return Path(asked.folder)
+    return work.root if work else marked or script.parent
 
 
 def _said_by_environment(captured: Captured) -> dict[str, str]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Names below the spool's folder: what is to be captured, and the members that were.
 CODE_FILE = "code.json"
 CAPTURED_FILE = "captured.json"
+#: The file that leaves parts of a folder out of the code, or brings some in.
+IGNORE_FILE = ".drayignore"
 
 
 class Code:
@@ -96,14 +98,29 @@ def project_of(script: Path | None) -> str:
 
 
 def top_of(script: Path | None) -> Path | None:
-    """The top of the repository ``script`` lies in, else its folder."""
+    """The top of the repository ``script`` lies in, else of the folder marked as code, else its."""
     if script is None:
         return None
     folder = script.parent.resolve()
     for top in (folder, *folder.parents):
         if (top / ".git").exists():
             return top
-    return folder
+    return marked_root(folder) or folder
+
+
+def marked_root(folder: Path) -> Path | None:
+    """Outside git: the uppermost folder with a ``.drayignore`` from ``folder`` upwards.
+
+    One in a home folder, a file system or the folder for temporary files marks nothing.
+    """
+    found: Path | None = None
+    home = os.path.expanduser("~")
+    for above in (folder, *folder.parents):
+        if os.fspath(above) in (home, "/tmp", above.anchor):  # noqa: S108
+            break
+        if (above / IGNORE_FILE).is_file():
+            found = above
+    return found
 
 
 def place(entry: Entry, cwd: Path, root: Path | None) -> dict[str, str]:

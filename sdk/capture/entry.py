@@ -32,12 +32,14 @@ class Wishes:
         freeze: list every installed distribution.
         verbatim: these lines and no others, when not None.
         standalone: record the script's own text, whatever repository it lies in.
+        folder: absolute; it is the code, whatever repository it lies in. Empty: not said.
     """
 
     forced: dict[str, str] = field(default_factory=dict[str, str])
     freeze: bool = False
     verbatim: list[str] | None = None
     standalone: bool = False
+    folder: str = ""
 
 
 def entry_of_process(arguments: Sequence[str] | None = None) -> Entry:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dray.sdk.capture import checkout
+from dray.sdk.capture.code import IGNORE_FILE
 from dray.sdk.capture.ignore import Rules, Verdicts
 
-#: The file of a folder that leaves files out, or brings some in; in the syntax of ``.gitignore``.
-IGNORE_FILE = ".drayignore"
 #: Of a folder that nobody said is the code: so much of it goes with the script in it.
 FOLDER_LIMIT_FILES, FOLDER_LIMIT_BYTES = 1000, 20 << 20
 #: Outside git there is nobody to say what is no code; a line with ``!`` brings it in.
@@ -67,18 +66,6 @@ def whole_if_small(root: Path) -> list[str] | None:
             continue  # gone meanwhile
         if len(found) > FOLDER_LIMIT_FILES or n_bytes > FOLDER_LIMIT_BYTES:
             return None
-    return found
-
-
-def marked_root(folder: Path) -> Path | None:
-    """The uppermost folder with a ``.drayignore`` from ``folder`` upwards, below home."""
-    found: Path | None = None
-    nobodys = _nobodys()
-    for above in (folder, *folder.parents):
-        if above in nobodys:
-            break
-        if (above / IGNORE_FILE).is_file():
-            found = above
     return found
 
 

@@ -107,7 +107,7 @@ def _remote_execution(wanted: Wanted) -> dict[str, Any]:
 
 def _local_execution(session: Session, wanted: Wanted) -> tuple[dict[str, Any], str]:
     from dray.sdk.capture.captured import Entry, capture
-    from dray.sdk.tasks.create import send_code
+    from dray.sdk.capture.code_files import send_code
 
     for option, value in (("--branch", wanted.branch), ("--commit", wanted.commit)):
         if value is not None:

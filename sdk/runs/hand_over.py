@@ -16,13 +16,13 @@ from dray.runtime.records import CONSOLE_STREAMS
 from dray.runtime.spool_reader import SpoolReader
 from dray.runtime.states import Event
 from dray.sdk import session
+from dray.sdk.capture.code_files import send_code
 from dray.sdk.client import Client
 from dray.sdk.runs.endings import ending
 from dray.sdk.runs.local_run import LocalRun, page
 from dray.sdk.ship.parcels import News, ParcelService, send_all
 from dray.sdk.ship.shipped import load_shipped, save_shipped
 from dray.sdk.ship.sync import open_attempt
-from dray.sdk.tasks.create import send_code
 
 #: Why a run ended whose script said ``execute_remotely()`` without a queue.
 LEFT_AS_DRAFT = "left as a draft by execute_remotely"

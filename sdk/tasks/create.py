@@ -13,9 +13,10 @@ from dray.runtime.codec import to_json
 from dray.runtime.config import Settings
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.sdk import session
-from dray.sdk.capture import checkout, repositories, snapshot
 from dray.sdk.capture import packages as capture_packages
-from dray.sdk.capture.captured import Captured, Entry, Wishes, capture
+from dray.sdk.capture import repositories
+from dray.sdk.capture.captured import Entry, Wishes, capture
+from dray.sdk.capture.code_files import send_code
 from dray.sdk.client import Client
 from dray.sdk.parameters import values as parameters
 from dray.sdk.parameters.argument_watch import SECTION
@@ -185,37 +186,6 @@ def _script(folder: Path, draft: Draft) -> Path:
     )
 
 
-def send_code(client: Client, captured: Captured, settings: Settings) -> str:
-    """Send a snapshot of the captured code; returns the name it is kept under.
-
-    Raises:
-        InvalidInput: there is no code, or git cannot list it.
-        TooLarge: it is over the limit; the largest files are named.
-    """
-    root = captured.root
-    if root is None:
-        raise InvalidInput(
-            "no script is running, so there is no code to send: put it in a file", field="script"
-        )
-    try:
-        names = (
-            checkout.files(root)
-            if captured.in_git
-            else snapshot.relative_names(root, captured.files)
-        )
-    except checkout.GitFailed as exc:
-        raise InvalidInput(f"git cannot list the code: {exc}", field="snapshot") from exc
-    taken = snapshot.take(root, names, settings.snapshot_limit_bytes)
-    for sentence in taken.left_out:
-        session.say(f"warning: left out of the snapshot: {sentence}")
-    sent = snapshot.send(taken, client)
-    session.say(
-        f"code: {taken.n_files} files, {_size(taken.n_bytes)}; "
-        f"sent {sent.n_files} files, {_size(sent.n_bytes)}"
-    )
-    return taken.sha256
-
-
 def _module_file(folder: Path, module: str) -> Path:
     base = folder.joinpath(*module.split("."))
     return base / "__main__.py" if base.is_dir() else base.with_suffix(".py")
@@ -232,11 +202,3 @@ def _packages(draft: Draft) -> list[str] | None:
 
 def _repository_name(url: str) -> str:
     return url.rstrip("/").replace(":", "/").rpartition("/")[2].removesuffix(".git") or "Untitled"
-
-
-def _size(n_bytes: int) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if n_bytes < 1024 or unit == "MiB":
-            break
-        n_bytes //= 1024
-    return f"{n_bytes} {unit}"

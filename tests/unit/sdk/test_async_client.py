@@ -30,6 +30,7 @@ STREAMED = {
     ("GET", "/tasks/{id}/artifacts/{name}/content"),
     ("GET", "/blobs/{sha256}"),
     ("PUT", "/blobs/{sha256}"),
+    ("GET", "/blobs/batch"),
     ("GET", "/server/backup"),
 }
 #: Fetched by the address an answer gave, with ``download_path``.
@@ -43,6 +44,7 @@ NOT_FOR_CLIENTS = {("GET", "/tasks/{id}/console/text"), ("GET", "/readyz")}
 ARGUMENTS: dict[str, Any] = {
     "agent": "a",
     "claim_id": "c",
+    "contents": {"0" * 64: b""},
     "epoch": 1,
     "filter": {},
     "frame": Frame([]),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
+from dray.runtime import blob_batch
 from dray.runtime.errors import InvalidInput, TooLarge
 from dray.runtime.snapshots import decode_manifest, digest
-from dray.sdk.capture import checkout, snapshot
+from dray.sdk.capture import checkout, filehashes, snapshot
 from tests.unit.sdk.repositories import Repository
 
 MIB = 1 << 20
@@ -21,6 +22,7 @@ class Blobs:
 
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
+        self.n_batches = 0
 
     def missing_blobs(self, sha256: Iterable[str]) -> list[str]:
         return [name for name in sha256 if name not in self.held]
@@ -30,6 +32,11 @@ class Blobs:
         assert digest(data) == sha256
         self.held[sha256] = data
         return sha256
+
+    def put_blobs(self, contents: Mapping[str, bytes]) -> None:
+        self.n_batches += 1
+        for sha256, data in contents.items():
+            self.put_blob(data, sha256=sha256)
 
 
 def taken(root: Path, limit_bytes: int = MIB) -> snapshot.Snapshot:
@@ -113,7 +120,7 @@ def test_over_the_limit_the_ten_largest_are_named_and_nothing_is_read(
 ) -> None:
     for number in range(12):
         (repository.root / f"big{number:02}.bin").write_bytes(b"x" * (1000 + number))
-    monkeypatch.setattr(Path, "open", None)
+    monkeypatch.setattr(filehashes, "open", None, raising=False)
     with pytest.raises(TooLarge) as caught:
         taken(repository.root, limit_bytes=10_000)
     assert caught.value.details["largest"] == [f"big{n:02}.bin" for n in range(11, 1, -1)]
@@ -138,15 +145,52 @@ def test_only_blobs_the_server_lacks_travel_and_the_manifest_is_last(
 
     repository.write(new_py="new\n")
     second = taken(repository.root)
-    assert snapshot.send(second, store) == snapshot.Sent(1, 4)
+    assert snapshot.send(second, store) == snapshot.Sent(second.sha256, 1, 4)
     assert store.held[second.sha256] == second.manifest
-    assert snapshot.send(second, store) == snapshot.Sent(0, 0)
+    assert snapshot.send(second, store) == snapshot.Sent(second.sha256, 0, 0)
 
 
-def test_a_file_saved_while_it_is_sent_is_noticed(repository: Repository) -> None:
-    found = taken(repository.root)
-    repository.write(train_py="print('changed')\n")
+def test_many_small_files_travel_in_few_requests(repository: Repository) -> None:
+    for number in range(1500):
+        (repository.root / f"{number}.txt").write_text(f"{number}")
     store = Blobs()
-    with pytest.raises(InvalidInput, match="was changed"):
-        snapshot.send(found, store)
-    assert store.held == {}
+    assert snapshot.send(taken(repository.root), store).n_files == 1501
+    assert store.n_batches == 2
+
+
+def test_a_file_saved_while_it_is_sent_goes_as_it_is_then(repository: Repository) -> None:
+    repository.write(twin_py="print('one')\n", other_py="other\n")
+    found = taken(repository.root)
+    repository.write(twin_py="print('changed')\n")  # read for both, as they were equal
+    store = Blobs()
+    sent = snapshot.send(found, store)
+    assert sent.changed == ["twin.py"]
+    entries = {e.path: e for e in decode_manifest(store.held[sent.sha256])}
+    assert store.held[entries["twin.py"].sha256] == b"print('changed')\n"
+    assert store.held[entries["train.py"].sha256] == b"print('one')\n"
+    assert all(entry.sha256 in store.held for entry in entries.values())
+
+
+def test_a_large_file_saved_while_it_is_sent_is_sent_again(repository: Repository) -> None:
+    (repository.root / "big.bin").write_bytes(b"1" * (blob_batch.BLOB_LIMIT_BYTES + 1))
+    found = taken(repository.root, 4 * MIB)
+    (repository.root / "big.bin").write_bytes(b"2" * (blob_batch.BLOB_LIMIT_BYTES + 2))
+
+    class Checking(Blobs):
+        def put_blob(self, source: Path | bytes, *, sha256: str = "") -> str:
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            if digest(data) != sha256:
+                raise InvalidInput("announced was another")
+            return super().put_blob(data, sha256=sha256)
+
+    store = Checking()
+    sent = snapshot.send(found, store)
+    assert sent.changed == ["big.bin"]
+    (big, *_) = decode_manifest(store.held[sent.sha256])
+    assert big.n_bytes == blob_batch.BLOB_LIMIT_BYTES + 2
+
+
+def test_a_file_that_git_lfs_has_not_fetched_is_named(repository: Repository) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    (repository.root / "weights.bin").write_text(pointer)
+    assert taken(repository.root).pointers == ["weights.bin"]
