@@ -19,6 +19,7 @@ from dray.envbuilder.environment import Environment
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.hooks import NodeHooks, node_hooks
 from dray.envbuilder.launch import LaunchPlan, launch_plan
+from dray.envbuilder.limits import limits_of
 from dray.envbuilder.log import NoLog, say
 from dray.envbuilder.place import NODE, Place
 from dray.envbuilder.secrets import reveal
@@ -62,7 +63,8 @@ async def prepare(
     place = _place_of(execution)
     await prepare_source(execution, spool.code, shop.node, GatewayBlobs(client), spool)
     spec = await choose(execution, spool.code)
-    environment = await ensure_environment(spec, shop.node, spool, place=place)
+    limits = limits_of(shop.settings)
+    environment = await ensure_environment(spec, shop.node, spool, place=place, limits=limits)
     if not environment.reused:
         shop.background.start_soon(
             _finish_environment, spec, shop, place, name="finish environment"
@@ -138,7 +140,7 @@ async def _finish_environment(spec: EnvironmentSpec, shop: Workshop, place: Plac
     try:
         with await ensure_environment(spec, shop.node, NoLog(), place=place) as environment:
             await compile_bytecode(environment)
-        for key in await trim(shop.node):
+        for key in await trim(shop.node, limits_of(shop.settings)):
             log.info("removed environment %s, which nobody used for longest", key[:12])
     except (DrayError, OSError) as exc:
         log.warning("an environment is used as it was built: %s", exc)
