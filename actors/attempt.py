@@ -150,7 +150,10 @@ class AttemptRun:
             except (OSError, DrayError) as exc:
                 return start_cause(exc)
             self._stuck_pids = list(end.stuck_pids)
-            return await asyncio.to_thread(process_cause, end, self._spool.paths)
+            cause = await asyncio.to_thread(process_cause, end, self._spool.paths)
+            if cause.exit_code or cause.signal:
+                prepared.environment.doubt()  # it is compared with what was built before its next use
+            return cause
 
     async def _until_confirmed(self) -> None:
         """Wait until the server has lately said that the task is this agent's."""
