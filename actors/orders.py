@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dray.runtime.execution import RunDefaults
+from dray.runtime.causes import Cause
+from dray.runtime.execution import EnvironmentReport, Execution, RunDefaults
 from dray.runtime.models import AgentRecord, QueueEntry, Task
 
 
@@ -122,3 +123,60 @@ class QueueDelta:
         """A task left."""
         self.added.pop(task_id, None)
         self.removed.add(task_id)
+
+
+@dataclass(frozen=True)
+class AheadOrder:
+    """What a builder needs to make the environment of a task that waits.
+
+    Attributes:
+        content: digest of what is built; tasks that are alike in it are built once.
+        likeness: digest of what leads to the same environment most often.
+        execution: of the task, with what its queue says.
+        url: of the gateway, as nodes reach it.
+        token: reads what the task needs; it may write nothing.
+    """
+
+    task_id: str
+    content: str
+    likeness: str
+    execution: Execution
+    url: str
+    token: str
+
+
+@dataclass(frozen=True)
+class AheadReport:
+    """What became of building ahead.
+
+    Attributes:
+        node: name of the node it was tried on.
+        environment: what was built or found there; None: nothing.
+        cause: why the task is certain to fail; None: nothing says so.
+        notes: sentences about what did not work here, and may where the task runs.
+        seconds: for everything.
+    """
+
+    node: str = ""
+    environment: EnvironmentReport | None = None
+    cause: Cause | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Tasks that wait and are certain to fail: they end now instead of when they have their turn.
+
+    Attributes:
+        claim_ids: one for each of the tasks, so that repeating it is harmless.
+        content: that they are refused for; a task that was changed since is not.
+        builder: name of who found it out, which their last attempt is ascribed to.
+    """
+
+    claim_ids: dict[str, str]
+    content: str
+    cause: Cause
+    builder: str
+    node: str
+    environment: EnvironmentReport | None = None

@@ -33,6 +33,7 @@ from dray.runtime.store.outside import OutsideReports
 from dray.runtime.store.partial_blobs import PartialBlobs
 from dray.runtime.store.projects import Projects
 from dray.runtime.store.queues import Queues
+from dray.runtime.store.refusals import Refusals
 from dray.runtime.store.reserve import Limits, Reserve
 from dray.runtime.store.results import Results
 from dray.runtime.store.session import Session
@@ -74,6 +75,7 @@ class Store:
         self.tasks = Tasks(state, self.results, clock, going_on, self._outputs.purge)
         self.searches = TaskSearches(state, self.results, results)
         self.attempts = Attempts(state, clock, going_on)
+        self.refusals = Refusals(state, clock)
         self.artifacts = Artifacts(state)
         self.models = Models(state, clock, self._outputs.purge)
         self.audit = Audit(state)
