@@ -152,7 +152,7 @@ class AttemptRun:
             self._stuck_pids = list(end.stuck_pids)
             cause = await asyncio.to_thread(process_cause, end, self._spool.paths)
             if cause.exit_code or cause.signal:
-                prepared.environment.doubt()  # it is compared with what was built before its next use
+                prepared.environment.doubt()  # perhaps its files did it
             return cause
 
     async def _until_confirmed(self) -> None:
