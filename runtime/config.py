@@ -94,6 +94,9 @@ class Settings:
         container_engine: ``docker``, ``podman`` or ``apptainer``; empty: the first that is there.
         container_image: image that agents run tasks in which name none; empty: in no container.
         container_arguments: for that image, such as ``--ipc=host``.
+        container_allowed_arguments: arguments of ``docker run`` that tasks may give beyond the safe
+            ones: ``--cap-add=SYS_PTRACE`` with this value, ``--device`` with any.
+        container_allowed_paths: folders of the node that tasks may mount, with ``:`` between them.
         git_rewrite: how git hosts are asked, whatever a task's address says: comma-separated
             ``host=https``, ``host=ssh`` or ``host=ssh://git@host:2222``.
         git_history: get commits with all that led to them; without, alone, which is quicker for
@@ -143,6 +146,8 @@ class Settings:
     container_engine: str = ""
     container_image: str = ""
     container_arguments: str = ""
+    container_allowed_arguments: str = ""
+    container_allowed_paths: str = ""
     git_rewrite: str = ""
     git_history: bool = True
     git_lfs: bool = True

@@ -129,6 +129,11 @@ class NodePaths:
         return self.root / "locks"
 
     @property
+    def containers(self) -> Path:
+        """What running in containers needs on this node: locks, scripts, what images are like."""
+        return self.root / "containers"
+
+    @property
     def attempts(self) -> Path:
         """Folders of running attempts."""
         return self.root / "attempts"
