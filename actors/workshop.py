@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,6 +23,8 @@ from dray.sdk.client import Client
 RETRY_S = 0.3
 
 log = logging.getLogger("dray.agent")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,15 @@ class GatewayBlobs:
         """Write the blob to the file ``to``, which appears only whole."""
         await _when_served(lambda: self._client.get_blob(sha256, to))
 
+    async def read_many(self, sha256s: list[str]) -> dict[str, bytes]:
+        """Several small blobs in one request."""
+        return await _when_served(lambda: self._client.get_blobs(sha256s))
 
-async def _when_served(call: Callable[[], object]) -> None:
+
+async def _when_served(call: Callable[[], T]) -> T:
     while True:
         try:
-            await asyncio.to_thread(call)
+            return await asyncio.to_thread(call)
         except ServerUnreachable as exc:
             log.info("waiting for the server: %s", exc)
             await anyio.sleep(RETRY_S)
-        else:
-            return

@@ -91,7 +91,24 @@ async def _lay_snapshot(
 ) -> None:
     manifest = (await fetch_missing({snapshot: "the snapshot's manifest"}, node, blobs))[snapshot]
     entries = decode_manifest(await asyncio.to_thread(manifest.read_bytes))
-    files = {entry.sha256: entry.path for entry in entries if not entry.link}
-    content = await fetch_missing(files, node, blobs)
-    await finish_in_thread(asyncio.to_thread(lay_out, entries, content, target))
+    names = {entry.sha256: entry.path for entry in entries if not entry.link}
+    sizes = {entry.sha256: entry.n_bytes for entry in entries if not entry.link}
+    content = await fetch_missing(names, node, blobs, sizes)
+    damaged = await finish_in_thread(asyncio.to_thread(lay_out, entries, content, target))
+    if damaged:
+        say(log, f"{len(damaged)} files were damaged on this node's disk; fetching them again")
+        await finish_in_thread(asyncio.to_thread(_forget, target, [content[s] for s in damaged]))
+        content = await fetch_missing(names, node, blobs, sizes)
+        damaged = await finish_in_thread(asyncio.to_thread(lay_out, entries, content, target))
+    if damaged:
+        raise source_failed(
+            f"{names[min(damaged)]} is damaged on this node's disk each time it is written; "
+            f"look at the disk of {node.root}"
+        )
     say(log, f"code is snapshot {snapshot[:12]}, {len(entries)} files")
+
+
+def _forget(target: Path, blobs: list[Path]) -> None:
+    shutil.rmtree(target)
+    for blob in blobs:
+        blob.unlink(missing_ok=True)

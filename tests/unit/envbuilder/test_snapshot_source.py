@@ -24,6 +24,7 @@ class Blobs:
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
         self.fetched: list[str] = []
+        self.n_batches = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = asyncio.Event()
@@ -40,6 +41,15 @@ class Blobs:
         if sha256 not in self.content:
             raise NotFound(f"no blob {sha256[:12]}")
         to.write_bytes(self.content[sha256])  # noqa: ASYNC240
+
+    async def read_many(self, sha256s: list[str]) -> dict[str, bytes]:
+        self.asked.set()
+        self.n_batches += 1
+        await self.gate.wait()
+        if missing := [sha256 for sha256 in sha256s if sha256 not in self.content]:
+            raise NotFound(f"there is no blob {missing[0]}")
+        self.fetched += sha256s
+        return {sha256: self.content[sha256] for sha256 in sha256s}
 
 
 @pytest.fixture
@@ -94,6 +104,29 @@ async def test_each_blob_is_fetched_once_for_the_node(
     blobs.fetched.clear()
     await prepare_source(execution, tmp_path / "two", node, blobs, log)
     assert blobs.fetched == [], "not even the manifest is asked for again"
+
+
+async def test_many_small_files_come_in_few_requests(
+    blobs: Blobs, node: NodePaths, tmp_path: Path, log: Log
+) -> None:
+    execution = snapshot_of(blobs, *(file(blobs, f"{n}", b"%d" % n) for n in range(450)))
+    await prepare_source(execution, tmp_path / "code", node, blobs, log)
+    assert len(list((tmp_path / "code").iterdir())) == 450
+    assert blobs.n_batches == 3
+    assert sorted(blobs.fetched) == sorted(blobs.content)
+
+
+async def test_what_was_damaged_on_the_nodes_disk_is_fetched_again(
+    blobs: Blobs, node: NodePaths, tmp_path: Path, log: Log
+) -> None:
+    entry = file(blobs, "train.py", b"print(1)")
+    execution = snapshot_of(blobs, entry, file(blobs, "other.py", b""))
+    await prepare_source(execution, tmp_path / "one", node, blobs, log)
+    blob_path(node, entry.sha256).write_bytes(b"print(2)")
+    await prepare_source(execution, tmp_path / "two", node, blobs, log)
+    assert (tmp_path / "two" / "train.py").read_bytes() == b"print(1)"
+    assert "damaged" in log.text
+    await prepare_source(execution, tmp_path / "three", node, blobs, log)
 
 
 async def test_what_a_task_writes_into_its_code_does_not_reach_the_cache(

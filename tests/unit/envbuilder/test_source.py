@@ -68,8 +68,8 @@ class NoBlobs(BlobFetcher):
     async def fetch(self, sha256: str, to: Path) -> None:
         raise AssertionError(f"{sha256} was fetched to {to}")
 
-    async def fetch_bytes(self, sha256: str) -> bytes:
-        raise AssertionError(f"{sha256} was fetched")
+    async def read_many(self, sha256s: list[str]) -> dict[str, bytes]:
+        raise AssertionError(f"{sha256s} were fetched")
 
 
 @pytest.fixture
