@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dray.runtime import aliases
-from dray.sdk.capture import checkout, imports
+from dray.sdk.capture import checkout, imports, python_path
 from dray.sdk.capture import packages as capture_packages
 from dray.sdk.capture.code import marked_root, place
 from dray.sdk.capture.entry import Entry, Wishes, entry_of_process
@@ -81,9 +81,13 @@ def capture(
     captured.root = _root(script, work, asked, captured)
     captured.project = _project(None if asked.folder else work, captured.root)
     captured.execution.update(place(entry, cwd, captured.root))
-    search = imports.search_path(captured.root, path)
+    search = imports.search_path(captured.root, python_path.importable() if path is None else path)
     found = imports.follow(script, captured.root, search)
     captured.files = found.files
+    given = cwd if entry.module else script.parent
+    captured.execution["python_path"] = python_path.folders(
+        captured.root, search, found.files[1:], given
+    )
     if work is not None and not asked.folder:
         captured.execution.update(_state(work, captured))
     elif not asked.folder:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from dray.sdk.capture.entry import Entry, Wishes
+from dray.sdk.capture.python_path import importable
 from dray.sdk.light import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Code:
     @classmethod
     def of_process(cls, entry: Entry, wishes: Wishes) -> Code:
         """The code of this process, which began at ``entry``."""
-        return cls(entry, os.getcwd(), wishes, list(sys.path))
+        return cls(entry, os.getcwd(), wishes, importable())
 
     @property
     def captured(self) -> Captured:
