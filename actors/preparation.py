@@ -56,7 +56,7 @@ async def prepare(
     Raises:
         PreparationFailed: one of them cannot be made; the log has the details.
     """
-    execution = with_defaults(order.task.execution, order.defaults, _own_defaults(shop.settings))
+    execution = with_defaults(order.task.execution, order.defaults, own_defaults(shop.settings))
     _refuse_system_packages(execution)
     hooks = await asyncio.to_thread(node_hooks, shop.settings)
     started = replace(execution, variables=await _revealed(execution.variables))
@@ -118,7 +118,7 @@ def _refuse_system_packages(execution: Execution) -> None:
         )
 
 
-def _own_defaults(settings: Settings) -> RunDefaults:
+def own_defaults(settings: Settings) -> RunDefaults:
     """How this agent runs tasks that do not say it themselves."""
     container = Container(settings.container_image, settings.container_arguments)
     return RunDefaults(settings.environment_manager, container, settings.torch_backend)
