@@ -62,13 +62,14 @@ class EnvironmentSpec:
         requirements: requirement lines, in order: a later one may not change what an earlier
             one chose. Local packages are in ``local`` instead.
         constraints: lines that limit what is installed without asking for it.
-        index_urls: package indexes, the default first; empty for what the node is set to.
-            Secrets are ``${NAME}`` here, so the key knows none.
+        index_urls: package indexes, the default first; empty for what the node is set to, and so
+            is an empty first one. Secrets are ``${NAME}`` here, so the key knows none.
         find_links: pages and folders to look for packages on, besides the indexes.
         build_flags: further options for the installer, verbatim.
         files: what of the code the manager reads.
         local: packages to install from the code.
-        extras: optional dependencies of the project that ``origin`` belongs to.
+        project: folder of the project that a lock is for, relative to the root.
+        extras: optional dependencies of that project.
         groups: dependency groups of that project, besides its default ones.
         torch_backend: builds of PyTorch to take, such as ``cpu`` or ``cu128``;
             ``auto:550.144.03``: the newest that this driver runs; empty: any.
@@ -85,6 +86,7 @@ class EnvironmentSpec:
     build_flags: tuple[str, ...] = ()
     files: tuple[ProjectFile, ...] = ()
     local: tuple[LocalPackage, ...] = ()
+    project: str = "."
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     torch_backend: str = ""
@@ -113,6 +115,7 @@ def covered(spec: EnvironmentSpec, interpreter: Interpreter, mark: str = "") -> 
         "build_flags": list(spec.build_flags),
         "files": {file.path: file.text for file in spec.files},
         "local": {package.requirement: package.sha256 for package in spec.local},
+        "project": spec.project,
         "extras": list(spec.extras),
         "groups": list(spec.groups),
         "torch_backend": spec.torch_backend,
