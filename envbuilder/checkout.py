@@ -1,36 +1,41 @@
-"""Code from git: a mirror per repository on the node, an exact commit, the uncommitted diff."""
+"""Code from git: an exact commit out of the node's mirror, its submodules, the uncommitted diff."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
-from collections.abc import Awaitable
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from dray.envbuilder.failures import redact, source_failed, without_credentials
-from dray.envbuilder.git import Git, commit_in
-from dray.envbuilder.locks import exclusive
+from dray.envbuilder.applying import apply_changes
+from dray.envbuilder.credentials import access_to
+from dray.envbuilder.failures import source_failed
+from dray.envbuilder.git import Git
+from dray.envbuilder.gitfailures import is_damage
+from dray.envbuilder.gitoptions import GitOptions
+from dray.envbuilder.lfs import bring_lfs
 from dray.envbuilder.log import LogWriter, say
-from dray.envbuilder.process import Finished, finish_in_thread
+from dray.envbuilder.mirror import Mirror
+from dray.envbuilder.process import finish_in_thread
+from dray.envbuilder.remotes import Remote, read_remote
+from dray.envbuilder.revisions import Revision, read_revision
+from dray.envbuilder.submodules import Submodule, folder_for, remote_of, submodules_of
+from dray.envbuilder.worktree import lay_out_commit, must
+from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 
-#: Where the mirror keeps the remote's own HEAD.
-_REMOTE_HEAD = "refs/dray/head"
-_ALL_REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-
-_HASH = re.compile(r"[0-9a-f]{7,64}")
-#: How git names the file that a patch does not fit.
-_FAILED_FILE = re.compile(
-    r"^error: (?:patch failed: (.+):\d+|cannot apply binary patch to '(.+)' .*|(.+): [^:]+)$",
-    re.MULTILINE,
-)
-#: Header of a diff made with ``diff.noprefix``.
-_UNPREFIXED = re.compile(r"^diff --git (?P<path>.+) (?P=path)$", re.MULTILINE)
+#: Submodules of submodules; what is deeper contains itself.
+_DEEPEST = 8
 
 
-async def check_out(execution: Execution, target: Path, node: NodePaths, log: LogWriter) -> str:
+async def check_out(
+    execution: Execution,
+    target: Path,
+    node: NodePaths,
+    log: LogWriter,
+    options: GitOptions | None = None,
+) -> str:
     """Lay the commit that ``execution`` names out in ``target``, with its diff applied.
 
     Returns:
@@ -45,122 +50,76 @@ async def check_out(execution: Execution, target: Path, node: NodePaths, log: Lo
                 f"execution.{name} begins with a dash, which git would take for an option",
                 field=f"execution.{name}",
             )
-    mirror = _Mirror(execution.repository, node, log)
-    commit = await mirror.commit_of(execution)
-    await _make_work_tree(execution.repository, commit, mirror.folder, target, log)
-    if execution.diff.strip():
-        await _apply(execution.diff, f"commit {commit[:12]}", target, log)
-    return commit
+    layer = _Layer(node, log, options or GitOptions(), _whose(target, node))
+    remote = read_remote(execution.repository)
+    revision = read_revision(execution.commit, execution.branch)
+    if execution.commit and execution.branch:
+        say(log, f"the commit counts, and branch {execution.branch} is where it was taken from")
+    return await layer.lay(remote, revision, target, diff=execution.diff)
 
 
-class _Mirror:
-    """A bare copy of a repository, shared by the agents of a node; it only ever grows."""
+@dataclass(frozen=True)
+class _Layer:
+    """Lays repositories out, one in another."""
 
-    def __init__(self, url: str, node: NodePaths, log: LogWriter) -> None:
-        name = hashlib.sha256(url.encode()).hexdigest()[:32]
-        self.url = url
-        self.folder = node.mirrors / f"{name}.git"
-        self._lock_path = node.locks / f"mirror-{name}.lock"
-        self._log = log
-        self._git = Git(self.folder, log, bare=True)
+    node: NodePaths
+    log: LogWriter
+    options: GitOptions
+    whose: str
 
-    async def commit_of(self, execution: Execution) -> str:
-        """The full id of the commit to run, fetched when it is not here yet.
+    async def lay(
+        self, remote: Remote, revision: Revision, target: Path, *, diff: str = "", depth: int = 0
+    ) -> str:
+        """Lay a repository out with all that is in it; its commit."""
+        access = await asyncio.to_thread(access_to, remote, self.options.rules)
+        mirror = Mirror(access, self.node, self.log, history=self.options.history, whose=self.whose)
+        async with mirror.in_use():
+            commit = await self._lay_commit(mirror, revision, target)
+            if diff.strip():
+                await apply_changes(diff, f"commit {commit[:12]}", target, self.log)
+            for submodule in await submodules_of(target, self.log):
+                await self._lay_submodule(submodule, remote, target, depth + 1)
+            await bring_lfs(target, commit, mirror, self.options, self.log)
+        return commit
 
-        What has a hash is looked for here first; a name may have moved and is always asked for.
-        """
-        name = execution.commit or execution.branch
-        if _HASH.fullmatch(name):
-            found = await self._resolve(name) or await self._fetch_commit(name)
-        elif name:
-            await self._fetch(*_ALL_REFS)
-            found = await self._resolve(f"refs/heads/{name}")
-            found = found or await self._resolve(f"refs/tags/{name}")
-        else:
-            await self._fetch(f"+HEAD:{_REMOTE_HEAD}")
-            found = await self._resolve(_REMOTE_HEAD)
-        if not found:
-            noun = "commit" if execution.commit else "branch"
+    async def _lay_commit(self, mirror: Mirror, revision: Revision, target: Path) -> str:
+        """Lay the commit out; out of a new mirror where this one turns out to be damaged."""
+        commit = await mirror.commit_of(revision)
+        try:
+            await lay_out_commit(mirror.folder, mirror.url, commit, target, self.log)
+        except PreparationFailed as exc:
+            if not is_damage(str(exc.details.get("evidence", ""))):
+                raise
+            say(self.log, f"the mirror of {mirror.url} on this node is damaged; making it again")
+            await _empty(target)
+            await mirror.make_again()
+            commit = await mirror.commit_of(revision)
+            await lay_out_commit(mirror.folder, mirror.url, commit, target, self.log)
+        return commit
+
+    async def _lay_submodule(
+        self, submodule: Submodule, parent: Remote, tree: Path, depth: int
+    ) -> None:
+        if depth > _DEEPEST:
             raise source_failed(
-                f"{noun} {name} is not in {self.url}; push it, or run the task once from your "
-                "machine so that it carries a snapshot",
-                field=f"execution.{noun}",
-                value=name,
-            )
-        return found
-
-    async def _resolve(self, name: str) -> str:
-        return await asyncio.to_thread(commit_in, self.folder, name)
-
-    async def _fetch_commit(self, commit: str) -> str:
-        """Everything, and where no branch leads to the commit (a pull request's), it alone."""
-        await self._fetch(*_ALL_REFS)
-        found = await self._resolve(commit)
-        if not found:
-            await self._run_fetch(f"+{commit}:refs/dray/{commit}")  # few servers allow it
-            found = await self._resolve(commit)
-        return found
-
-    async def _fetch(self, *refs: str) -> None:
-        finished = await self._run_fetch(*refs)
-        if finished.code != 0:
-            raise source_failed(
-                f"{self.url} could not be fetched; see whether this node reaches it and has "
-                "credentials that may read it",
-                finished.tail,
+                f"submodule {submodule.path} is {depth} levels deep; does it contain itself?",
                 field="execution.repository",
             )
-
-    async def _run_fetch(self, *refs: str) -> Finished:
-        def tell() -> None:
-            say(self._log, "another task is fetching this repository; waiting for it")
-
-        async with exclusive(self._lock_path, tell):
-            await finish_in_thread(asyncio.to_thread(self._remove_stale_locks))
-            made = await self._git.run("init", "--quiet", "--bare", "--template=")
-            if made.code != 0:
-                return made
-            say(self._log, f"fetching {redact(self.url)}")
-            return await self._git.run(
-                *("fetch", "--no-tags", "--no-write-fetch-head", "--prune"),
-                *("--", self.url, *refs),
-            )
-
-    def _remove_stale_locks(self) -> None:
-        """Remove git's own lock files: whoever made them is dead, for our lock was free."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for found in (*self.folder.glob("*.lock"), *self.folder.glob("refs/**/*.lock")):
-            found.unlink(missing_ok=True)
-
-
-async def _make_work_tree(
-    url: str, commit: str, mirror: Path, target: Path, log: LogWriter
-) -> None:
-    """A repository of its own that borrows the mirror's objects: quick, whatever its size."""
-    git = Git(target, log)
-    await asyncio.to_thread(target.mkdir, parents=True)
-    await _must(git.run("init", "--quiet", "--template="), "an empty repository could not be made")
-    borrowed = target / ".git" / "objects" / "info" / "alternates"
-    await asyncio.to_thread(borrowed.write_text, f"{(mirror / 'objects').absolute()}\n", "utf-8")
-    await _must(git.run("remote", "add", "origin", without_credentials(url)), "origin is not set")
-    await _must(
-        git.run("checkout", "--quiet", "--force", "--detach", commit),
-        f"commit {commit[:12]} of {url} could not be checked out",
-    )
-    if await asyncio.to_thread((target / ".gitmodules").is_file):
-        # git refuses submodules on the local disk unless told; who may read the repository from
-        # there may read its neighbours, too.
-        local = ("protocol.file.allow=always",) if _is_local(url) else ()
-        await _must(
-            git.run("submodule", "--quiet", "update", "--init", "--recursive", settings=local),
-            f"the submodules of {url} could not be fetched",
-        )
-
-
-async def _must(running: Awaitable[Finished], what: str) -> None:
-    finished = await running
-    if finished.code != 0:
-        raise source_failed(what, finished.tail, field="execution.repository")
+        target = folder_for(submodule, tree)
+        remote = remote_of(submodule, parent)
+        try:
+            await self.lay(remote, read_revision(submodule.commit, ""), target, depth=depth)
+        except PreparationFailed as exc:
+            raise source_failed(
+                f"submodule {submodule.path}: {exc.message}",
+                str(exc.details.get("evidence", "")),
+                field="execution.repository",
+            ) from exc
+        git = Git(tree, self.log)
+        key = f"submodule.{submodule.name}"
+        await must(git.run("config", f"{key}.active", "true"), "a submodule cannot be registered")
+        url = remote.url
+        await must(git.run("config", f"{key}.url", url), "a submodule cannot be registered")
 
 
 async def lay_alone(execution: Execution, target: Path, log: LogWriter) -> None:
@@ -173,8 +132,9 @@ async def lay_alone(execution: Execution, target: Path, log: LogWriter) -> None:
     if execution.diff.lstrip().startswith("diff --git "):
         git = Git(target, log)
         made = git.run("init", "--quiet", "--template=")
-        await _must(made, "an empty repository could not be made")
-        await _apply(execution.diff, "an empty folder (the task names no repository)", target, log)
+        await must(made, "an empty repository could not be made")
+        base = "an empty folder (the task names no repository)"
+        await apply_changes(execution.diff, base, target, log)
         return
     await asyncio.to_thread(_write_script, execution, target)
 
@@ -192,24 +152,12 @@ def _write_script(execution: Execution, target: Path) -> None:
     script.write_text(execution.diff, "utf-8")
 
 
-async def _apply(diff: str, base: str, target: Path, log: LogWriter) -> None:
-    """Apply the uncommitted changes, also those that were printed without ``a/`` and ``b/``."""
-    patch = target / ".git" / "dray.patch"
-    ended = diff if diff.endswith("\n") else f"{diff}\n"
-    await asyncio.to_thread(patch.write_bytes, ended.encode("utf-8", "surrogateescape"))
-    strip = "-p0" if _UNPREFIXED.search(diff) else "-p1"
-    finished = await Git(target, log).run("apply", "--whitespace=nowarn", strip, patch.absolute())
-    if finished.code != 0:
-        files = sorted({a or b or c for a, b, c in _FAILED_FILE.findall(finished.tail)})
-        raise source_failed(
-            f"the uncommitted changes of {', '.join(files) or 'the task'} do not fit "
-            f"{base}; edit execution.diff or the commit",
-            finished.tail,
-            field="execution.diff",
-            files=files,
-        )
-    await asyncio.to_thread(patch.unlink)
+async def _empty(folder: Path) -> None:
+    await finish_in_thread(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
 
-def _is_local(url: str) -> bool:
-    return url.startswith(("/", ".", "file://"))
+def _whose(target: Path, node: NodePaths) -> str:
+    """Who asks, for those who wait: the folder of an attempt is named after its task."""
+    if target.is_relative_to(node.attempts):
+        return f"task {target.relative_to(node.attempts).parts[0][:8]}"
+    return target.name

@@ -48,17 +48,19 @@ async def run_tool(
     cwd: Path | None = None,
     log: LogWriter | None = None,
     keep_stdout: bool = False,
+    redraws: bool = False,
 ) -> Finished:
     """Run ``argv`` to its end; its output goes to ``log`` line by line.
 
-    With ``keep_stdout`` its stdout is handed back instead. Cancelling kills its whole process
+    With ``keep_stdout`` its stdout is handed back instead. With ``redraws`` each state of a line
+    that is drawn again and again, as progress is, is a line. Cancelling kills its whole process
     group before the cancellation goes on.
 
     Raises:
         FileNotFoundError: there is no such program.
     """
     transport, output = await _start(
-        _Output(log or NoLog(), keep_stdout=keep_stdout), argv, env=env, cwd=cwd
+        _Output(log or NoLog(), keep_stdout=keep_stdout, redraws=redraws), argv, env=env, cwd=cwd
     )
     try:
         await output.exited.wait()
@@ -108,9 +110,10 @@ class _Output(asyncio.SubprocessProtocol):
     and so for every daemon that inherited them (python/cpython#119710).
     """
 
-    def __init__(self, log: LogWriter, *, keep_stdout: bool) -> None:
+    def __init__(self, log: LogWriter, *, keep_stdout: bool, redraws: bool) -> None:
         self.exited = asyncio.Event()
         self._log = log
+        self._redraws = redraws
         self._kept_fd = 1 if keep_stdout else -1
         self._stdout: list[bytes] = []
         self._tail = b""
@@ -121,6 +124,8 @@ class _Output(asyncio.SubprocessProtocol):
         if fd == self._kept_fd:
             self._stdout.append(data)
             return
+        if self._redraws:
+            data = data.replace(b"\r", b"\n")
         *lines, rest = (self._unfinished[fd] + data).split(b"\n")
         for line in lines:
             self._take(line + b"\n")
