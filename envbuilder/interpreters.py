@@ -59,7 +59,7 @@ async def find_interpreter(request: str) -> Interpreter:
     """
     known = _found.get(request)
     if known is None or not known.path.exists():
-        _check_request(request)
+        check_request(request)
         own = own_interpreter()
         known = own if matches(own.version, request) else await _search(request)
         _found[request] = known
@@ -106,7 +106,7 @@ def _interpreter(facts: dict[str, str]) -> Interpreter:
     return Interpreter(path=Path(facts["path"]), **rest)
 
 
-def _check_request(request: str) -> None:
+def check_request(request: str) -> None:
     if request and not _REQUEST.fullmatch(request):
         raise environment_failed(
             f"python_version is {request!r}; give a version such as 3.11 or 3.11.7",
@@ -160,11 +160,11 @@ async def _versions_here(env: Mapping[str, str]) -> list[str]:
         listed = {str(entry["version"]) for entry in json.loads(finished.stdout)}
     except (ValueError, TypeError, KeyError):
         listed = set[str]()  # the list only helps people; the failure is told without it
-    usable = [v for v in listed if v != own and _order(v) >= OLDEST]
-    return [own, *sorted(usable, key=_order, reverse=True)]
+    usable = [v for v in listed if v != own and version_order(v) >= OLDEST]
+    return [own, *sorted(usable, key=version_order, reverse=True)]
 
 
-def _order(version: str) -> tuple[int, ...]:
+def version_order(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
@@ -187,6 +187,6 @@ def _pyenv_folders(root: Path) -> Iterator[Path]:
         names = [e.name for e in os.scandir(root / "versions") if e.is_dir()]
     except OSError:
         return  # no pyenv here
-    versions = [n for n in names if _VERSION_FOLDER.fullmatch(n) and _order(n) >= OLDEST]
-    for name in sorted(versions, key=_order, reverse=True):
+    versions = [n for n in names if _VERSION_FOLDER.fullmatch(n) and version_order(n) >= OLDEST]
+    for name in sorted(versions, key=version_order, reverse=True):
         yield root / "versions" / name / "bin"
