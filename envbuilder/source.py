@@ -10,16 +10,15 @@ from pathlib import Path
 from dray.envbuilder.blobs import BlobFetcher, fetch_missing
 from dray.envbuilder.checkout import check_out, lay_alone
 from dray.envbuilder.failures import source_failed
+from dray.envbuilder.gitoptions import GitOptions
 from dray.envbuilder.layout import lay_out
 from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.process import finish_in_thread, within
+from dray.envbuilder.progress import RememberingLog
 from dray.runtime.errors import InvalidInput
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from dray.runtime.snapshots import decode_manifest
-
-#: Ten minutes: a large repository over a slow line.
-SOURCE_LIMIT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -43,36 +42,45 @@ async def prepare_source(
     blobs: BlobFetcher,
     log: LogWriter,
     *,
-    limit_s: float = SOURCE_LIMIT_S,
+    git: GitOptions | None = None,
 ) -> PreparedSource:
     """Lay the code of ``execution`` out in ``target``, replacing what is there.
 
     After a failure or a cancellation ``target`` does not exist.
 
+    Args:
+        git: how to get code from git; its limit of time is that of all code.
+
     Raises:
         PreparationFailed: of kind ``source_failed``, with the last lines of what failed.
     """
+    options, told = git or GitOptions(), RememberingLog(log)
     await finish_in_thread(asyncio.to_thread(shutil.rmtree, target, ignore_errors=True))
     try:
-        return await within(limit_s, _lay(execution, target, node, blobs, log))
+        return await within(options.limit_s, _lay(execution, target, node, blobs, told, options))
     except BaseException as exc:
         await finish_in_thread(asyncio.to_thread(shutil.rmtree, target, ignore_errors=True))
         if isinstance(exc, TimeoutError):
-            message = f"the code of this task was not there after {limit_s:g} s"
-            raise source_failed(message, str(exc)) from exc
+            message = f"the code of this task was not there after {options.limit_s:g} s"
+            raise source_failed(message, told.tail or str(exc)) from exc
         if isinstance(exc, (InvalidInput, OSError)):
             raise source_failed(f"the code of this task: {exc}", str(exc)) from exc
         raise
 
 
 async def _lay(
-    execution: Execution, target: Path, node: NodePaths, blobs: BlobFetcher, log: LogWriter
+    execution: Execution,
+    target: Path,
+    node: NodePaths,
+    blobs: BlobFetcher,
+    log: LogWriter,
+    options: GitOptions,
 ) -> PreparedSource:
     if execution.snapshot:
         await _lay_snapshot(execution.snapshot, target, node, blobs, log)
         return PreparedSource("snapshot", execution.commit)
     if execution.repository:
-        commit = await check_out(execution, target, node, log)
+        commit = await check_out(execution, target, node, log, options)
         say(log, f"code is commit {commit[:12]}" + (" with changes" if execution.diff else ""))
         return PreparedSource("git", commit)
     if execution.diff.strip():

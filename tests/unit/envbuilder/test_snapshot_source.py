@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dray.envbuilder.blobs import blob_path
+from dray.envbuilder.gitoptions import GitOptions
 from dray.envbuilder.source import prepare_source
 from dray.runtime.errors import NotFound, PreparationFailed, ServerUnreachable
 from dray.runtime.execution import Execution
@@ -248,7 +249,9 @@ async def test_a_preparation_over_its_limit_says_so(
     execution = snapshot_of(blobs, file(blobs, "a", b"a"))
     blobs.gate.clear()
     with pytest.raises(PreparationFailed, match="was not there after"):
-        await prepare_source(execution, tmp_path / "code", node, blobs, log, limit_s=0.05)
+        await prepare_source(
+            execution, tmp_path / "code", node, blobs, log, git=GitOptions(limit_s=0.05)
+        )
 
 
 async def test_a_task_without_code_says_what_to_do(

@@ -15,6 +15,7 @@ from threading import Event, Thread
 import pytest
 
 from dray.envbuilder.blobs import BlobFetcher
+from dray.envbuilder.gitoptions import GitOptions
 from dray.envbuilder.source import PreparedSource, prepare_source
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Execution
@@ -381,7 +382,8 @@ async def test_a_fetch_over_its_limit_is_stopped(
 ) -> None:
     url, connected = silent_server
     with pytest.raises(PreparationFailed, match="was not there after"):
-        await prepare_source(Execution(repository=url), code, node, NoBlobs(), log, limit_s=0.5)
+        limited = GitOptions(limit_s=0.5)
+        await prepare_source(Execution(repository=url), code, node, NoBlobs(), log, git=limited)
     assert connected.is_set()
     assert not laid_out(code)
 
