@@ -12,6 +12,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -25,22 +26,38 @@ _BYTECODE = "__pycache__"
 _N_NAMED = 3
 
 
-def write_listing(folder: Path) -> int:
-    """List the files below ``folder``; they count as checked from now on.
+@dataclass(frozen=True)
+class Files:
+    """The files of an environment at one moment.
 
-    Returns:
-        Bytes of all of them; links and bytecode count as nothing.
+    Attributes:
+        size_by_path: bytes of each regular file, by its path below the environment's root.
+        lines: one for each file and link.
     """
-    lines: list[str] = []
-    n_bytes = 0
+
+    size_by_path: dict[str, int]
+    lines: list[str]
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all of them; links and bytecode count as nothing."""
+        return sum(self.size_by_path.values())
+
+
+def files_of(folder: Path) -> Files:
+    """Every file below ``folder``, bytecode left out."""
+    files = Files({}, [])
     for path, facts in _files(folder):
-        is_link = stat.S_ISLNK(facts.st_mode)
-        n_bytes += 0 if is_link else facts.st_size
-        lines.append(f"{_signature(facts)} {path}")
-    text = "\n".join(lines)
-    (folder / _LISTING).write_text(text, "utf-8", "surrogateescape")
+        files.lines.append(f"{_signature(facts)} {path}")
+        if stat.S_ISREG(facts.st_mode):
+            files.size_by_path[path] = facts.st_size
+    return files
+
+
+def write_listing(folder: Path, files: Files) -> None:
+    """Keep what ``folder`` was built of; it counts as checked from now on."""
+    (folder / _LISTING).write_text("\n".join(files.lines), "utf-8", "surrogateescape")
     note_checked(folder)
-    return n_bytes
 
 
 def is_checked(folder: Path) -> bool:
@@ -106,7 +123,7 @@ def changed_distributions(built: list[str], now: list[str]) -> str:
 
 def size_of(folder: Path) -> int:
     """Bytes of all files below ``folder``; links count as nothing."""
-    return sum(facts.st_size for _, facts in _files(folder) if stat.S_ISREG(facts.st_mode))
+    return files_of(folder).n_bytes
 
 
 def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -18,16 +18,17 @@ from dray.envbuilder.builders.base import Builder
 from dray.envbuilder.cache import remove_leftovers
 from dray.envbuilder.environment import Ready
 from dray.envbuilder.failures import environment_failed, redact, without_credentials
-from dray.envbuilder.hardlinks import why_copied
 from dray.envbuilder.interpreters import Interpreter
 from dray.envbuilder.limits import CacheLimits
 from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.place import Place
 from dray.envbuilder.process import finish_in_thread
 from dray.envbuilder.progress import SharedLog
+from dray.envbuilder.records import damaged
 from dray.envbuilder.room import evidence_of, is_full, keep_reserve, make_room, no_room
 from dray.envbuilder.spec import EnvironmentSpec, covered
 from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.envbuilder.uvcache import forget, why_copied
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.paths import NodePaths
 
@@ -98,14 +99,13 @@ async def _make(plan: Plan, slot: str, log: LogWriter) -> Ready:
         say(log, copied)
     aside = plan.node.environments / f"{envs.BUILDING}{slot}-{os.getpid()}"
     try:
-        await plan.builder.build(plan.spec, plan.interpreter, aside, log, plan.place)
-        made, n_bytes = await _both(plan, aside)
+        made = await _install(plan, aside, log)
         ready = Ready(
             python=plan.interpreter.version,
             cache_tag=plan.interpreter.cache_tag,
             manager=plan.spec.manager,
             installed=made.installed,
-            n_bytes=n_bytes,
+            n_bytes=made.n_bytes,
             seconds=time.monotonic() - began,
             platform=plan.interpreter.platform,
             origin=plan.spec.origin,
@@ -123,29 +123,66 @@ async def _make(plan: Plan, slot: str, log: LogWriter) -> Ready:
     return ready
 
 
-async def _both(plan: Plan, folder: Path) -> tuple[_Made, int]:
-    """Ask the interpreter and list the files at once; a failure of one ends the other."""
-    listing = asyncio.ensure_future(
-        finish_in_thread(asyncio.to_thread(contents.write_listing, folder))
-    )
-    try:
-        made = await _verify(plan, folder)
-        return made, await listing
-    finally:
-        if not listing.done():
-            listing.cancel()
-        await asyncio.wait({listing})
-
-
 @dataclass(frozen=True)
 class _Made:
+    """What an environment turned out to be."""
+
     installed: list[str]
     packages: list[str]
     distributions: list[str]
+    n_bytes: int
 
 
-async def _verify(plan: Plan, folder: Path) -> _Made:
-    """What is installed, told by the interpreter itself, which is thereby known to start."""
+async def _install(plan: Plan, aside: Path, log: LogWriter) -> _Made:
+    """Build into ``aside`` and look at it; damage in the installer's cache is mended once."""
+    # What was changed in place may be of the same size.
+    was_broken = envs.problem_of(envs.folder_of(plan.node, plan.key)).exists()
+    await plan.builder.build(plan.spec, plan.interpreter, aside, log, plan.place)
+    made, bad = await _look(plan, aside, by_hash=was_broken)
+    if not bad:
+        return made
+    say(log, f"damaged in uv's cache, fetching it again: {', '.join(bad)}")
+    await forget(bad, plan.place)
+    await finish_in_thread(asyncio.to_thread(shutil.rmtree, aside))
+    await plan.builder.build(plan.spec, plan.interpreter, aside, log, plan.place)
+    made, bad = await _look(plan, aside, by_hash=was_broken)
+    if bad:
+        say(log, f"not as their own lists of files say, used as they are: {', '.join(bad)}")
+    return made
+
+
+async def _look(plan: Plan, folder: Path, *, by_hash: bool) -> tuple[_Made, list[str]]:
+    """Ask the interpreter and look at the files at once; and which packages are damaged."""
+    looking = asyncio.ensure_future(
+        finish_in_thread(asyncio.to_thread(_look_at_files, plan, folder, by_hash))
+    )
+    try:
+        facts = await _verify(plan, folder)
+        n_bytes, bad = await looking
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+    own = [Path(path) for path in facts["folders"]]
+    packages = [path for path in own if path.is_relative_to(folder)]
+    made = _Made(
+        installed=[_as_given(without_credentials(x), plan.spec) for x in facts["installed"]],
+        packages=[path.relative_to(folder).as_posix() for path in packages],
+        distributions=contents.distributions(packages),
+        n_bytes=n_bytes,
+    )
+    return made, bad
+
+
+def _look_at_files(plan: Plan, folder: Path, by_hash: bool) -> tuple[int, list[str]]:
+    files = contents.files_of(folder)
+    contents.write_listing(folder, files)
+    # The others change files as they install them, or do not link them.
+    bad = damaged(folder, files, by_hash=by_hash) if plan.spec.manager == "uv" else []
+    return files.n_bytes, bad
+
+
+async def _verify(plan: Plan, folder: Path) -> dict[str, Any]:
+    """What the interpreter says of itself and its packages; it is thereby known to start."""
     finished = await plan.place.run(
         [envs.python_of(folder), "-I", "-c", _questions()],
         env=installer_variables(agent_variables()),
@@ -153,7 +190,7 @@ async def _verify(plan: Plan, folder: Path) -> _Made:
     )
     try:
         facts: dict[str, Any] = json.loads(finished.stdout)
-        version, lines = facts["version"], facts["installed"]
+        version = facts["version"]
     except (ValueError, TypeError, KeyError) as exc:
         raise environment_failed(
             f"the interpreter of environment {plan.key[:12]} does not start with the packages "
@@ -165,13 +202,7 @@ async def _verify(plan: Plan, folder: Path) -> _Made:
             f"{plan.spec.manager} made an environment with Python {version} where "
             f"{plan.interpreter.version} was asked for"
         )
-    own = [Path(path) for path in facts["folders"]]
-    packages = [path for path in own if path.is_relative_to(folder)]
-    return _Made(
-        installed=[_as_given(without_credentials(line), plan.spec) for line in lines],
-        packages=[path.relative_to(folder).as_posix() for path in packages],
-        distributions=contents.distributions(packages),
-    )
+    return facts
 
 
 @cache

@@ -1,13 +1,20 @@
-"""Whether packages can be hard links into uv's cache, which cost neither time nor disk."""
+"""uv's cache, whose files are the environments' own where both are on one file system.
+
+A hard link costs neither time nor disk. It also means that whoever writes into a file of an
+environment writes into the cache: what was damaged so is fetched again.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dray.envbuilder.place import Place
+from dray.envbuilder.process import Finished
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.surroundings import agent_variables
+from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.envbuilder.uvtool import uv_program
 from dray.runtime.paths import NodePaths
 
 
@@ -21,6 +28,14 @@ def why_copied(spec: EnvironmentSpec, node: NodePaths) -> str:
     return (
         f"packages are copied, not linked: uv's cache {cache} and {node.environments} are on two "
         "file systems; have UV_CACHE_DIR and DRAY_CACHE on one to build faster"
+    )
+
+
+async def forget(names: Sequence[str], place: Place) -> Finished:
+    """Have uv fetch these packages again when they are asked for next."""
+    return await place.run(
+        [uv_program(), "cache", "clean", "--quiet", *names],
+        env=installer_variables(agent_variables()),
     )
 
 
