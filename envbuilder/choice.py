@@ -30,8 +30,8 @@ async def choose(execution: Execution, code: Path) -> EnvironmentSpec:
     The first of these that there is, unless ``execution.packages_from`` says which: the header of
     the script (PEP 723), the nearest lock file from the working directory up to the root,
     ``execution.packages``, the ``requirements.txt`` files from the root down to the script's
-    folder, an ``environment.yml``, the nearest ``pyproject.toml``. A requirement on ``dray`` itself is left
-    out: the agent puts its own on the child's path.
+    folder, an ``environment.yml``, the nearest ``pyproject.toml``. A requirement on ``dray`` itself
+    is left out: the agent puts its own on the child's path.
 
     Raises:
         PreparationFailed: what ``packages_from`` asks for is not there, or cannot be read.

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from dray.envbuilder.builders.uv_job import UvJob, uv_variables
+from dray.envbuilder.builders.uv_locked import install_locked, is_locked
+from dray.envbuilder.builders.uv_words import explained
 from dray.envbuilder.environment import python_of
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.log import LogWriter, NoLog, say
+from dray.envbuilder.localpackages import project_copy, version_variables
+from dray.envbuilder.log import LogWriter
 from dray.envbuilder.place import Place
 from dray.envbuilder.process import Finished
+from dray.envbuilder.secrets import git_logins, reveal
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.envbuilder.surroundings import agent_variables, git_variables, installer_variables
 from dray.envbuilder.uvtool import uv_program
 
 
 class UvBuilder:
-    """``uv venv``, then ``uv pip install``: offline first, which takes a tenth of the time."""
+    """``uv venv``, then ``uv pip install`` or ``uv sync``: offline first, a tenth of the time."""
 
     async def interpreter(self, spec: EnvironmentSpec, place: Place) -> Interpreter:
         """See :class:`dray.envbuilder.builders.base.Builder`."""
@@ -33,99 +39,73 @@ class UvBuilder:
         place: Place,
     ) -> None:
         """See :class:`dray.envbuilder.builders.base.Builder`."""
-        env = _variables(spec, installer_variables(agent_variables()))
-        await self._make_venv(interpreter, folder, env, log, place)
-        if spec.requirements:
-            await self._install(spec, folder, env, log, place)
-
-    async def _make_venv(
-        self,
-        interpreter: Interpreter,
-        folder: Path,
-        env: Mapping[str, str],
-        log: LogWriter,
-        place: Place,
-    ) -> None:
-        # Relocatable: the scripts find their interpreter beside themselves, so that the folder
-        # can be renamed into place.
-        options = ["--quiet", "--relocatable", "--no-project", "--prompt", "dray"]
-        finished = await place.run(
-            [uv_program(), "venv", *options, "--python", interpreter.path, folder],
-            env=env,
-            cwd=folder.parent,
-            log=log,
-        )
-        if finished.code != 0:
-            raise environment_failed(
-                f"uv could not make an environment for Python {interpreter.version}", finished.tail
-            )
-
-    async def _install(
-        self,
-        spec: EnvironmentSpec,
-        folder: Path,
-        env: Mapping[str, str],
-        log: LogWriter,
-        place: Place,
-    ) -> None:
-        listing = folder / "requirements.txt"
-        text = "".join(f"{line}\n" for line in spec.requirements)
-        await asyncio.to_thread(listing.write_text, text, "utf-8")
-        # What uv says offline is of no use to anyone when the indexes are asked next.
-        finished = await self._run_install(
-            spec, folder, listing, env, NoLog(), place, ["--offline"]
-        )
-        if finished.code == 0:
-            say(log, "every package came from the node's cache")
-            log.write(finished.tail.encode())
+        secrets = await reveal([*spec.index_urls, *spec.find_links, *_lines(spec)])
+        env = installer_variables(agent_variables())
+        await _make_venv(interpreter, folder, env, log, place)
+        if not (spec.requirements or spec.local or spec.files):
             return
-        say(log, "asking the package indexes")
-        finished = await self._run_install(spec, folder, listing, env, log, place, [])
-        if finished.code != 0:
-            raise environment_failed(
-                "uv could not install the packages of this task "
-                f"({len(spec.requirements)} requirements); its last lines say why",
-                finished.tail,
+        async with project_copy(spec, folder) as copy:
+            node = {**git_variables(agent_variables()), **version_variables(spec, copy)}
+            job = UvJob(
+                spec,
+                folder,
+                copy,
+                uv_variables(spec, node, secrets, copy),
+                secrets,
+                log,
+                place,
             )
+            finished = await (install_locked(job) if is_locked(job) else _install(job))
+        if finished.code != 0:
+            raise environment_failed(explained(finished.tail, spec), finished.tail)
 
-    async def _run_install(
-        self,
-        spec: EnvironmentSpec,
-        folder: Path,
-        listing: Path,
-        env: Mapping[str, str],
-        log: LogWriter,
-        place: Place,
-        options: list[str],
-    ) -> Finished:
-        return await place.run(
-            [
-                *[uv_program(), "pip", "install", "--no-progress", "--no-compile-bytecode"],
-                *["--python", python_of(folder), "--requirements", listing],
-                *options,
-                *spec.build_flags,
-            ],
-            env=env,
-            cwd=folder,
-            log=log,
+
+def _lines(spec: EnvironmentSpec) -> Iterable[str]:
+    return (*spec.requirements, *spec.constraints)
+
+
+async def _make_venv(
+    interpreter: Interpreter,
+    folder: Path,
+    env: Mapping[str, str],
+    log: LogWriter,
+    place: Place,
+) -> None:
+    # Relocatable: the scripts find their interpreter beside themselves, so that the folder
+    # can be renamed into place.
+    options = ["--quiet", "--relocatable", "--no-project", "--prompt", "dray"]
+    finished = await place.run(
+        [uv_program(), "venv", *options, "--python", interpreter.path, folder],
+        env=env,
+        cwd=folder.parent,
+        log=log,
+    )
+    if finished.code != 0:
+        raise environment_failed(
+            f"uv could not make an environment for Python {interpreter.version}", finished.tail
         )
 
 
-def _variables(spec: EnvironmentSpec, node: Mapping[str, str]) -> dict[str, str]:
-    """The node's variables, with the indexes of ``spec`` in place of the node's own.
+async def _install(job: UvJob) -> Finished:
+    """Requirement lines and local packages, with what limits them."""
+    spec = job.spec
+    plain, logins = git_logins(spec.requirements, job.secrets, job.env)
+    local = [f"{job.copy}/{each.requirement}" for each in spec.local if not each.by_name]
+    listing = await _written(job, "requirements.txt", [*plain, *local])
+    limits = await _written(job, "constraints.txt", spec.constraints)
+    return await replace(job, env={**job.env, **logins}).offline_first(
+        [
+            *["pip", "install", "--no-progress", "--no-compile-bytecode"],
+            *["--python", python_of(job.folder), "--requirements", listing],
+            *(["--constraints", limits] if spec.constraints else []),
+            *job.flags(),
+        ],
+        job.folder,
+    )
 
-    Indexes travel as variables because arguments are visible to every user of the machine and
-    a URL may carry a password. Several indexes are searched as pip does, best version of all:
-    requirement lines are mostly captured from a pip environment that was made so. An operator who
-    wants uv's stricter rule sets ``UV_INDEX_STRATEGY``.
-    """
-    env = dict(node)
-    if spec.index_urls:
-        for name in ("UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX"):
-            env.pop(name, None)
-        default, *extra = spec.index_urls
-        env["UV_DEFAULT_INDEX"] = default
-        if extra:
-            env["UV_INDEX"] = " ".join(extra)
-            env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
-    return env
+
+async def _written(job: UvJob, name: str, lines: Iterable[str]) -> Path:
+    path = job.copy / f".dray-{name}"
+    text = "".join(f"{job.secrets.references(line)}\n" for line in lines)
+    await asyncio.to_thread(path.write_text, text, "utf-8")
+    return path
