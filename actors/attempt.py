@@ -168,7 +168,7 @@ class AttemptRun:
             if self._stop.cause is None:
                 try:
                     prepared = await prepare(self._order, self._spool, self._shop, client)
-                    self._shipper.set_environment(prepared.environment.report)
+                    self._shipper.set_environment(prepared.report)
                     await self._until_confirmed()
                 except (DrayError, OSError) as exc:
                     return preparation_cause(exc)

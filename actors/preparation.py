@@ -17,18 +17,20 @@ from dray.envbuilder.childcode import child_code
 from dray.envbuilder.choice import choose
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.failures import environment_failed
+from dray.envbuilder.gitoptions import git_options, mirror_limits
 from dray.envbuilder.hooks import NodeHooks, node_hooks
 from dray.envbuilder.launch import LaunchPlan, launch_plan
 from dray.envbuilder.limits import limits_of
 from dray.envbuilder.log import NoLog, say
+from dray.envbuilder.mirrors import prune_mirrors
 from dray.envbuilder.place import NODE, Place
 from dray.envbuilder.secrets import reveal
 from dray.envbuilder.setup_script import SetupOutput, SetupPlan, with_setup
-from dray.envbuilder.source import prepare_source
+from dray.envbuilder.source import PreparedSource, prepare_source
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
-from dray.runtime.execution import Container, Execution, RunDefaults
+from dray.runtime.execution import Container, EnvironmentReport, Execution, RunDefaults
 from dray.runtime.run_defaults import with_defaults
 from dray.sdk.client import Client
 
@@ -45,7 +47,13 @@ class Prepared:
 
     plan: LaunchPlan
     environment: Environment
+    source: PreparedSource
     setup: SetupOutput | None = None
+
+    @property
+    def report(self) -> EnvironmentReport:
+        """What was prepared, as the attempt tells it."""
+        return replace(self.environment.report, commit=self.source.commit)
 
 
 async def prepare(
@@ -61,7 +69,10 @@ async def prepare(
     hooks = await asyncio.to_thread(node_hooks, shop.settings)
     started = replace(execution, variables=await _revealed(execution.variables))
     place = _place_of(execution)
-    await prepare_source(execution, spool.code, shop.node, GatewayBlobs(client), spool)
+    git, blobs = git_options(shop.settings), GatewayBlobs(client)
+    source = await prepare_source(execution, spool.code, shop.node, blobs, spool, git=git)
+    if source.origin == "git":
+        shop.background.start_soon(_prune_mirrors, shop, name="prune mirrors")
     spec = await choose(execution, spool.code)
     limits = limits_of(shop.settings)
     environment = await ensure_environment(spec, shop.node, spool, place=place, limits=limits)
@@ -78,8 +89,8 @@ async def prepare(
         environment.release()
         raise
     if setup is None:
-        return Prepared(place.launch(plan), environment)
-    return Prepared(place.launch(setup.plan), environment, setup.output)
+        return Prepared(place.launch(plan), environment, source)
+    return Prepared(place.launch(setup.plan), environment, source, setup.output)
 
 
 async def _revealed(variables: Mapping[str, str]) -> dict[str, str]:
@@ -133,6 +144,14 @@ def _place_of(execution: Execution) -> Place:
             "it in an environment of its own"
         )
     return NODE
+
+
+async def _prune_mirrors(shop: Workshop) -> None:
+    try:
+        for mirror in await prune_mirrors(shop.node, mirror_limits(shop.settings)):
+            log.info("removed the mirror of %s, which nobody used for longest", mirror.url)
+    except OSError as exc:
+        log.warning("mirrors of git repositories could not be looked through: %s", exc)
 
 
 async def _finish_environment(spec: EnvironmentSpec, shop: Workshop, place: Place) -> None:

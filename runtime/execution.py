@@ -124,6 +124,8 @@ class EnvironmentReport:
         torch_backend: builds of PyTorch that were taken, such as ``cpu``; empty: not asked.
         build_seconds: how long it took to build, whenever that was.
         image: container image it was built in and for, by digest; empty: none.
+        commit: full id of the commit that the code stood on, which a branch or tag may have
+            meant; empty: the code has none.
     """
 
     key: str
@@ -138,3 +140,4 @@ class EnvironmentReport:
     torch_backend: str = ""
     build_seconds: float = 0.0
     image: str = ""
+    commit: str = ""
