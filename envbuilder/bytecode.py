@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.locks import try_lock
-from dray.envbuilder.process import run_tool
+from dray.envbuilder.process import Finished, run_tool
 from dray.envbuilder.surroundings import agent_variables, installer_variables
 
 #: The process lowers its own priority, because an agent cannot fork with `preexec_fn` cheaply.
@@ -27,11 +28,16 @@ compileall.compile_dir(
 """
 
 
-async def compile_bytecode(environment: Environment) -> bool:
+async def compile_bytecode(
+    environment: Environment, run: Callable[..., Awaitable[Finished]] = run_tool
+) -> bool:
     """Compile what is installed in ``environment``; True when this call did it.
 
     Idempotent: a marker is left, and a second caller meanwhile returns at once. The environment
     must stay referenced; cancelling stops the compiler, and the next call does the rest.
+
+    Args:
+        run: as ``run_tool``, where its interpreter is.
     """
     marker = environment.folder / "compiled"
     if marker.exists():
@@ -40,7 +46,7 @@ async def compile_bytecode(environment: Environment) -> bool:
     if lock is None:
         return False
     try:
-        finished = await run_tool(
+        finished = await run(
             [environment.python, "-I", "-c", _COMPILE], env=installer_variables(agent_variables())
         )
         if finished.code == 0:  # files that no Python can compile are skipped, as pip does

@@ -11,12 +11,12 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.process import finish_in_thread, run_tool
+from dray.envbuilder.process import Finished, finish_in_thread, run_tool
 from dray.envbuilder.surroundings import agent_variables, installer_variables
 from dray.runtime.ids import new_id
 from dray.runtime.paths import NodePaths
@@ -46,12 +46,20 @@ sys.exit(0 if done else 1)
 """
 
 
-async def child_code(node: NodePaths, python: Path, cache_tag: str) -> Path:
+async def child_code(
+    node: NodePaths,
+    python: Path,
+    cache_tag: str,
+    run: Callable[..., Awaitable[Finished]] = run_tool,
+) -> Path:
     """The folder for ``PYTHONPATH`` of a child that runs on ``python``.
 
     Made once per version of our sources and ``cache_tag`` (``Environment.cache_tag``); found again
     without starting a process. Safe to cancel, and to call at once from several agents: each makes
     its own aside and the first one renamed stays.
+
+    Args:
+        run: as ``run_tool``, where the interpreter is.
 
     Raises:
         PreparationFailed: the interpreter cannot compile our sources.
@@ -62,7 +70,7 @@ async def child_code(node: NodePaths, python: Path, cache_tag: str) -> Path:
     aside = node.childcode / f".building-{os.getpid()}-{new_id()[:8]}"
     try:
         await finish_in_thread(asyncio.to_thread(_copy, aside))
-        finished = await run_tool(
+        finished = await run(
             [python, "-I", "-S", "-c", _COMPILE, aside, folder],
             env=installer_variables(agent_variables()),
         )

@@ -168,12 +168,15 @@ def problem_of(folder: Path) -> Path:
 def read_ready(folder: Path) -> Ready | None:
     """The marker, or None when the environment is not there or cannot be used.
 
-    An environment whose base interpreter was uninstalled since counts as not there.
+    An environment whose base interpreter was uninstalled since counts as not there. One for a
+    container has its interpreter in the image, which does not change.
     """
     try:
         facts = cast("dict[str, Any]", json.loads(marker_of(folder).read_bytes()))
-        os.stat(python_of(folder))  # follows the link to the base interpreter
-        return Ready(**facts)
+        ready = Ready(**facts)
+        # By default follows the link to the base interpreter.
+        os.stat(python_of(folder), follow_symlinks=not ready.place)
+        return ready
     except (OSError, ValueError, TypeError):
         return None
 

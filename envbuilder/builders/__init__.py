@@ -6,11 +6,16 @@ from collections.abc import Callable
 
 from dray.envbuilder.builders.base import Builder
 from dray.envbuilder.builders.pip import PipBuilder
+from dray.envbuilder.builders.system import SystemBuilder
 from dray.envbuilder.builders.uv import UvBuilder
 from dray.envbuilder.failures import environment_failed
 
 #: Every manager that ``Execution.environment_manager`` may name.
-BUILDERS: dict[str, Callable[[], Builder]] = {"uv": UvBuilder, "pip": PipBuilder}
+BUILDERS: dict[str, Callable[[], Builder]] = {
+    "uv": UvBuilder,
+    "pip": PipBuilder,
+    "system": SystemBuilder,
+}
 
 
 def builder_of(manager: str) -> Builder:
