@@ -62,7 +62,7 @@ def try_lock(path: Path, *, shared: bool) -> FileLock | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, flags, 0o600)
     except OSError as exc:
-        if exc.errno not in READ_ONLY:
+        if exc.errno not in READ_ONLY or not path.exists():
             raise
         return try_lock_existing(path, shared=shared)
     return _locked(path, descriptor, shared=shared)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,8 +15,13 @@ from threading import Event, Thread
 from typing import Any
 
 
-def make_wheel(folder: Path, name: str, version: str) -> Path:
-    """A pure wheel with module ``name`` (``VERSION`` inside) and a console script of that name."""
+def make_wheel(
+    folder: Path, name: str, version: str, more: Mapping[str, str] | None = None
+) -> Path:
+    """A pure wheel with module ``name`` (``VERSION`` inside) and a console script of that name.
+
+    ``more`` are further files by path.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-{version}.dist-info"
     files = {
@@ -24,6 +29,7 @@ def make_wheel(folder: Path, name: str, version: str) -> Path:
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+        **(more or {}),
     }
     rows = [f"{path},sha256={_record_hash(text)},{len(text)}" for path, text in files.items()]
     files[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""])
