@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dray.sdk.tasks.properties import TaskProperties
     from dray.sdk.tasks.requirements import TaskRequirements
     from dray.sdk.tasks.run import TaskRun
+    from dray.sdk.tasks.surroundings import TaskSurroundings
 
     Kind = type
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         TaskConfiguration,
         TaskProperties,
         TaskRequirements,
+        TaskSurroundings,
         TaskLabels,
         TaskCode,
         TaskFound,

@@ -40,6 +40,14 @@ class ExecutionOptions:
             "--packages-from", metavar="WORD", help="What to install: lock, task or repository."
         ),
     ] = None
+    extra: Annotated[
+        list[str] | None,
+        typer.Option("--extra", metavar="NAME", help="Extra of the project that the code is."),
+    ] = None
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="Dependency group of that project."),
+    ] = None
     index_url: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,6 +94,8 @@ class ExecutionOptions:
         members: dict[str, Any] = {
             "environment_manager": self.manager,
             "packages_from": self.packages_from,
+            "extras": _lines(self.extra),
+            "groups": _lines(self.group),
             "index_urls": _lines(self.index_url),
             "find_links": _lines(self.find_links),
             "constraints": _lines(self.constraint),

@@ -14,6 +14,7 @@ from dray.sdk.runs import whoami
 
 if TYPE_CHECKING:
     from dray.runtime.models import Task
+    from dray.sdk.cli.execution_options import ExecutionOptions
     from dray.sdk.cli.policy_options import PolicyOptions
     from dray.sdk.cli.session import Session
 
@@ -47,8 +48,10 @@ class Wanted:
     memory_gib: options.MemoryGib = None
 
 
-def create(session: Session, wanted: Wanted, limits: PolicyOptions) -> Task:
-    """Make the draft that ``wanted`` and ``limits`` describe.
+def create(
+    session: Session, wanted: Wanted, limits: PolicyOptions, surroundings: ExecutionOptions
+) -> Task:
+    """Make the draft that the options describe.
 
     Raises:
         DrayError: the script is not there, is too large to send, or the server refuses.
@@ -63,7 +66,7 @@ def create(session: Session, wanted: Wanted, limits: PolicyOptions) -> Task:
         found, project = _remote_execution(wanted), _project_of(wanted.repo)
     else:
         found, project = _local_execution(session, wanted)
-    execution = {**found, **given, "bootstrap": True}
+    execution = {**found, **given, **surroundings.given(), "bootstrap": True}
     execution["resources"] = options.resources(
         Resources(), wanted.cpus, wanted.gpus, wanted.memory_gib
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ import typer
 
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.sdk.cli import options
+from dray.sdk.cli.execution_options import ExecutionOptions
 from dray.sdk.cli.follow import follow as follow_console
 from dray.sdk.cli.follow import report_end
 from dray.sdk.cli.new_task import Wanted, create
@@ -26,6 +27,7 @@ app = verbs()
 def run(
     session: Session,
     wanted: Wanted,
+    surroundings: ExecutionOptions,
     limits: PolicyOptions,
     queue: Annotated[
         str | None, typer.Option("--queue", "-q", metavar="QUEUE", help="Queue to put it in.")
@@ -39,10 +41,11 @@ def run(
     if local == (queue is not None):
         raise InvalidInput("say where to run it: --queue QUEUE, or --local", field="--queue")
     if local:
-        _refuse_for_local(wanted, limits)
+        _refuse_for_local(wanted, surroundings, limits)
         raise typer.Exit(_run_here(wanted))
     check_queue(session, queue or "")
-    task = put_in_queue(session, create(session, wanted, limits).id, queue or "", priority)
+    draft = create(session, wanted, limits, surroundings)
+    task = put_in_queue(session, draft.id, queue or "", priority)
     session.out.answer(task, task.id)
     if follow:
         report_end(session, follow_console(session, task))
@@ -50,7 +53,9 @@ def run(
         report_end(session, session.client.wait(task.id))
 
 
-def _refuse_for_local(wanted: Wanted, limits: PolicyOptions) -> None:
+def _refuse_for_local(
+    wanted: Wanted, surroundings: ExecutionOptions, limits: PolicyOptions
+) -> None:
     for option in limits.given:
         raise InvalidInput(
             f"{option} is for a task in a queue; a run started here is not run again by itself. "
@@ -58,9 +63,9 @@ def _refuse_for_local(wanted: Wanted, limits: PolicyOptions) -> None:
             field=option,
         )
     kept = ("script", "arguments", "project", "name")
-    for field in fields(wanted):
-        if field.name not in kept and getattr(wanted, field.name) is not None:
-            option = f"--{field.name.replace('_', '-')}"
+    for name, value in {**asdict(wanted), **asdict(surroundings)}.items():
+        if name not in kept and value is not None:
+            option = f"--{name.replace('_', '-')}"
             raise InvalidInput(
                 f"{option} is for a run on the cluster; with --local the script runs as it is, "
                 "here, with the arguments after --",

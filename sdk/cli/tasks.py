@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dray.sdk.cli import new_task, options, task_moves, task_results, words
+from dray.sdk.cli.execution_options import ExecutionOptions
 from dray.sdk.cli.new_task import Wanted
 from dray.sdk.cli.output import Column
 from dray.sdk.cli.policy_options import PolicyOptions
@@ -26,9 +27,11 @@ States = Annotated[
 
 
 @verb(app, "create")
-def create(session: Session, wanted: Wanted, limits: PolicyOptions) -> None:
+def create(
+    session: Session, wanted: Wanted, surroundings: ExecutionOptions, limits: PolicyOptions
+) -> None:
     """Make a draft from a script. It lies here or in a repository; `dray run` also queues it."""
-    task = new_task.create(session, wanted, limits)
+    task = new_task.create(session, wanted, limits, surroundings)
     session.out.answer(task, task.id)
 
 
@@ -100,6 +103,7 @@ def show(session: Session, task_id: options.TaskId) -> None:
 def edit(
     session: Session,
     task_id: options.TaskId,
+    surroundings: ExecutionOptions,
     limits: PolicyOptions,
     name: options.Name = None,
     project: options.Project = None,
@@ -126,6 +130,7 @@ def edit(
     memory_gib: options.MemoryGib = None,
 ) -> None:
     """Edit a draft. Name, project, comment, tags and properties can be edited in any state."""
+    from dray.runtime.codec import to_json
     from dray.runtime.models import TaskType
 
     changes: dict[str, Any] = {
@@ -152,7 +157,11 @@ def edit(
     if any(amount is not None for amount in (cpus, gpus, memory_gib)):
         held = session.client.get_task(task_id).execution.resources
         execution["resources"] = options.resources(held, cpus, gpus, memory_gib)
-    changes["execution"] = {k: v for k, v in execution.items() if v is not None} or None
+    execution = {k: v for k, v in execution.items() if v is not None} | surroundings.given()
+    if "container" in execution:
+        held_in = to_json(session.client.get_task(task_id).execution.container)
+        execution["container"] = {**held_in, **execution["container"]}
+    changes["execution"] = execution or None
     changes = {member: value for member, value in changes.items() if value is not None}
     if not changes:
         raise typer.BadParameter("nothing to change: give at least one option")

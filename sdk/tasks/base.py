@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dray.sdk import session
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.session import Session
 from dray.sdk.tasks.handle import RunningHandle, ServerHandle
@@ -91,6 +92,14 @@ class TaskBase:
             return attempt.execution()
         found: dict[str, Any] = self._data.get("execution") or {}
         return found
+
+    def _put_code(self, members: dict[str, Any]) -> None:
+        """Say what it runs; nothing happens in the run of an agent, where that is settled."""
+        attempt = self._attempt
+        if attempt is not None and attempt.is_remote:
+            session.say("the code of a run cannot be changed under an agent; nothing was done")
+        elif members:
+            self._handle.put_execution(members)
 
     @property
     def attempt_here(self) -> Session | None:

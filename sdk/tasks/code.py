@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dray.runtime.errors import InvalidInput
-from dray.sdk import session
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.tasks.base import TaskBase
 
@@ -144,13 +143,6 @@ class TaskCode(TaskBase):
 
         task_import.into(self, task_data, update=True)
         return True
-
-    def _put_code(self, members: dict[str, Any]) -> None:
-        attempt = self._attempt
-        if attempt is not None and attempt.is_remote:
-            session.say("the code of a run cannot be changed under an agent; nothing was done")
-        elif members:
-            self._handle.put_execution(members)
 
 
 def container(

@@ -19,7 +19,23 @@ Json = dict[str, Any]
 #: Of the document's own shape; it has nothing to do with the server's version.
 API_VERSION = "2.34"
 #: Members of Execution that ClearML's document has no place for.
-_OWN_EXECUTION = ("arguments", "bootstrap", "index_urls", "environment_manager", "resources")
+_OWN_EXECUTION = (
+    "arguments",
+    "bootstrap",
+    "packages_from",
+    "extras",
+    "groups",
+    "constraints",
+    "index_urls",
+    "find_links",
+    "environment_manager",
+    "torch_backend",
+    "python_path",
+    "variables",
+    "setup_script",
+    "system_packages",
+    "resources",
+)
 _CODE = {"repository": "repository", "commit": "version_num", "branch": "branch", "diff": "diff"}
 _PROPERTIES = "properties"
 #: Titles of charts that are sampled by the clock.
@@ -52,6 +68,7 @@ def described(task: Mapping[str, Any]) -> Json:
     execution = _map(task.get("execution"))
     cause = _map(task.get("cause"))
     attempt = _map(task.get("attempt"))
+    installed = cast("list[str]", _map(attempt.get("environment")).get("installed") or [])
     state = str(task.get("state") or "draft")
     changed = {
         "draft": task.get("created_at"),
@@ -78,7 +95,7 @@ def described(task: Mapping[str, Any]) -> Json:
         "project_name": task.get("project"),
         "tags": list(task.get("tags") or []),
         "system_tags": list(task.get("system_tags") or []),
-        "script": _script(execution),
+        "script": _script(execution, installed),
         "container": _container(execution),
         "execution": {
             "queue": task.get("queue") or None,
@@ -102,7 +119,7 @@ def described(task: Mapping[str, Any]) -> Json:
         "last_iteration": last_iteration(task),
         "last_metrics": _metrics(_map(task.get("metrics"))),
         "session_api_version": API_VERSION,
-        "dray": _own(task, execution),
+        "dray": _own(task, execution, installed),
     }
 
 
@@ -163,7 +180,7 @@ def imported(document: Mapping[str, Any]) -> Json:
     return members
 
 
-def _script(execution: Json) -> Json:
+def _script(execution: Json, installed: list[str]) -> Json:
     version = execution.get("python_version") or ""
     return {
         "binary": execution.get("binary") or (f"python{version}" if version else "python"),
@@ -173,9 +190,15 @@ def _script(execution: Json) -> Json:
         "version_num": execution.get("commit") or "",
         "entry_point": execution.get("entry_point") or "",
         "working_dir": execution.get("working_dir") or ".",
-        "requirements": {"pip": "\n".join(execution.get("packages") or [])},
+        "requirements": requirements_of(execution, installed),
         "diff": execution.get("diff") or "",
     }
+
+
+def requirements_of(execution: Mapping[str, Any], installed: list[str]) -> dict[str, str]:
+    """What was asked for; once an agent has built it what it built, and that beside it."""
+    asked = "\n".join(execution.get("packages") or [])
+    return {"pip": "\n".join(installed), "org_pip": asked} if installed else {"pip": asked}
 
 
 def _container(execution: Json) -> Json:
@@ -254,11 +277,12 @@ def _metrics(metrics: dict[str, dict[str, Json]]) -> Json:
     }
 
 
-def _own(task: Mapping[str, Any], execution: Json) -> Json:
+def _own(task: Mapping[str, Any], execution: Json, installed: list[str]) -> Json:
     code = {own: execution.get(own) or "" for own in _CODE}
     return {
         "execution": {name: execution[name] for name in _OWN_EXECUTION if name in execution},
         "snapshot": {"sha256": execution.get("snapshot") or "", "of": _digest(code)},
+        "requirements": {"of": _md5("\n".join(installed))} if installed else {},
         "python_version": execution.get("python_version") or "",
         "priority": task.get("priority") or 0,
         "policy": dict(_map(task.get("policy"))),
@@ -277,7 +301,7 @@ def _execution_of(document: Mapping[str, Any]) -> Json:
         if theirs in script:
             members[name] = str(script[theirs] or "")
     if "requirements" in script:
-        members["packages"] = packages_of(script["requirements"])
+        members["packages"] = packages_of(_asked(script["requirements"], own))
     if "binary" in script:
         members.update(binary_members(str(script["binary"] or "")))
         if not members["python_version"] and not members["binary"]:
@@ -296,6 +320,19 @@ def _execution_of(document: Mapping[str, Any]) -> Json:
     if snapshot.get("sha256") and snapshot.get("of") == _digest(code):
         members["snapshot"] = snapshot["sha256"]  # the code it holds is still the code
     return members
+
+
+def _asked(requirements: Any, own: Json) -> Any:
+    """What was asked for, where the document has it beside what was built and nobody edited that.
+
+    A document of ClearML's says no such thing: there what was built is what is installed again.
+    """
+    if not isinstance(requirements, Mapping):
+        return requirements
+    given = cast("Mapping[str, Any]", requirements)
+    of = _dict(own, "requirements").get("of")
+    unedited = of and of == _md5(str(given.get("pip") or ""))
+    return {"pip": given["org_pip"]} if unedited and "org_pip" in given else given
 
 
 def packages_of(requirements: Any) -> list[str]:

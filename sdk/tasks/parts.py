@@ -21,6 +21,7 @@ PARTS = {
     "configuration": "TaskConfiguration",
     "properties": "TaskProperties",
     "requirements": "TaskRequirements",
+    "surroundings": "TaskSurroundings",
     "labels": "TaskLabels",
     "code": "TaskCode",
     "found": "TaskFound",
@@ -42,6 +43,8 @@ _HOMES = {
     "configuration": "connect_configuration get_configuration_object",
     "properties": "set_user_properties get_user_properties",
     "requirements": "get_requirements set_packages set_resources",
+    "surroundings": "set_environment set_python_path set_setup_script set_system_packages "
+    "set_variables",
     "code": "set_base_docker set_repo set_script",
     "found": "get_by_name get_task get_tasks query_tasks",
     "moves": "clone create dequeue enqueue",

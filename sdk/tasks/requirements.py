@@ -25,9 +25,16 @@ class TaskRequirements(TaskBase):
         self._handle.put_execution({"packages": lines_of(packages)})
 
     def get_requirements(self) -> dict[str, str]:
-        """Requirement lines of the task, as one text under ``pip``."""
-        execution = self.execution
-        return {"pip": "\n".join(execution.get("packages") or [])}
+        """Requirement lines of the task, as one text under ``pip``.
+
+        Once an agent has run it: of everything that was installed; ``org_pip`` is what was asked
+        for.
+        """
+        from dray.sdk.tasks.export import requirements_of
+
+        attempt: dict[str, Any] = self._data.get("attempt") or {}
+        environment: dict[str, Any] = attempt.get("environment") or {}
+        return requirements_of(self.execution, environment.get("installed") or [])
 
     def set_resources(
         self,

@@ -166,3 +166,18 @@ def test_the_script_of_a_local_run_that_a_signal_ends_keeps_the_shells_code(
 def test_dray_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "dray", "--version"], capture_output=True)
     assert done.returncode == 0
+
+
+def test_a_run_says_what_surrounds_its_process(cli: Cli, server: Server, script: Path) -> None:
+    server.client.create_queue("gpu")
+    options = ["--env", "HF_HOME=/data", "--index-url", "https://host/simple", "--manager", "pip"]
+    answer = cli("run", "train.py", "--queue", "gpu", *options)
+    assert answer.code == 0, answer.err
+    execution = server.client.get_task(answer.out.strip()).execution
+    assert execution.variables == {"HF_HOME": "/data"}
+    assert (execution.index_urls, execution.environment_manager) == (
+        ["https://host/simple"],
+        "pip",
+    )
+    refused = cli("run", "train.py", "--local", "--env", "A=1")
+    assert (refused.code, "--env is for a run on the cluster" in refused.err) == (2, True)

@@ -1,5 +1,8 @@
 """``dray task``: find, show, edit, clone, move, delete."""
 
+from pathlib import Path
+
+from dray.runtime.execution import Container
 from dray.runtime.states import State
 from tests.unit.cli.conftest import Cli, Server
 
@@ -208,3 +211,27 @@ def test_diff_of_equal_tasks_is_empty(cli: Cli, server: Server) -> None:
     task = server.draft()
     clone = server.client.clone_task(task.id)
     assert cli("task", "diff", task.id, clone.id).out == ""
+
+
+def test_what_surrounds_its_process_is_edited_and_taken_away(
+    cli: Cli, server: Server, tmp_path: Path
+) -> None:
+    script = tmp_path / "setup.sh"
+    script.write_text("export A=1\n")
+    task = server.draft()
+    options = ["--setup-script", str(script), "--env", "N=3", "--env", "M=a=b", "--manager", "pip"]
+    folders = ["--python-path", "src", "--image", "python:3.12", "--system-package", "libgl1"]
+    assert cli("task", "edit", task.id, *options, *folders).code == 0
+    execution = server.client.get_task(task.id).execution
+    assert execution.setup_script == "export A=1\n"
+    assert execution.variables == {"N": "3", "M": "a=b"}
+    assert (execution.python_path, execution.system_packages) == (["src"], ["libgl1"])
+    assert cli("task", "edit", task.id, "--container-arguments", "--ipc=host").code == 0
+    assert server.client.get_task(task.id).execution.container == Container(
+        "python:3.12", "--ipc=host"
+    )
+    assert cli("task", "edit", task.id, "--image", "", "--env", "", "--setup-script", "").code == 0
+    execution = server.client.get_task(task.id).execution
+    assert (execution.container, execution.variables) == (Container(), {})
+    assert (execution.setup_script, execution.environment_manager) == ("", "pip")
+    assert cli("task", "edit", task.id, "--env", "N").code == 2

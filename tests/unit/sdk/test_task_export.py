@@ -11,7 +11,7 @@ import pytest
 
 from dray.runtime.codec import from_json, to_json
 from dray.runtime.errors import InvalidInput, WrongType
-from dray.runtime.execution import Container, Execution
+from dray.runtime.execution import Container, EnvironmentReport, Execution
 from dray.runtime.models import (
     Attempt,
     ConfigObject,
@@ -215,3 +215,34 @@ def test_words_are_used_like_an_enum() -> None:
     assert TaskStatusEnum.completed in ("completed", "failed")
     with pytest.raises(InvalidInput, match="'nice' is no TaskTypes; there are training"):
         TaskTypes("nice")
+
+
+BUILT = replace(
+    TASK,
+    attempt=Attempt(
+        "a" * 32,
+        1,
+        "agent-1",
+        environment=EnvironmentReport("k", False, 1.0, installed=["numpy==2.1.0", "torch==2.9.0"]),
+    ),
+)
+
+
+def test_what_an_agent_built_is_there_beside_what_was_asked_for() -> None:
+    requirements = data_of(to_json(BUILT)).script.requirements
+    assert requirements["pip"] == "numpy==2.1.0\ntorch==2.9.0"
+    assert requirements["org_pip"] == "numpy==2\ntorch"
+
+
+def test_a_document_of_a_task_that_ran_asks_for_what_the_task_asked_for() -> None:
+    document = task_export.exported(to_json(BUILT))
+    assert task_export.imported(document)["execution"]["packages"] == ["numpy==2", "torch"]
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_packages_that_somebody_edited_in_a_document_count(is_ours: bool) -> None:
+    document = task_export.exported(to_json(BUILT))
+    document["script"]["requirements"]["pip"] = "numpy==3"
+    if not is_ours:  # as ClearML's own documents are
+        del document["dray"]
+    assert task_export.imported(document)["execution"]["packages"] == ["numpy==3"]
