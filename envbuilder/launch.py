@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dray.envbuilder.entrypoint import command_of, refused, what_is_in
 from dray.envbuilder.environment import Environment
-from dray.envbuilder.failures import environment_failed, source_failed
+from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.hooks import NAME, NodeHooks
 from dray.envbuilder.surroundings import agent_variables, child_variables
 from dray.runtime.errors import PreparationFailed
@@ -20,12 +19,11 @@ from dray.runtime.execution import Execution
 RESERVED = frozenset(
     {"DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_URL", "DRAY_TOKEN", "DRAY_AGENT"}
 )
-_MODULE = re.compile(r"-m\s*(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """What a process is started with; ``argv[0]`` is the environment's interpreter."""
+    """What a process is started with."""
 
     argv: list[str]
     cwd: Path
@@ -54,11 +52,6 @@ def launch_plan(
     """
     root = code.resolve()
     cwd = _working_dir(execution.working_dir, root)
-    start = _start(execution.entry_point, cwd, root)
-    recorder = ["-m", "dray.sdk.bootstrap"] if execution.bootstrap else []
-    runner = [str(environment.python), *recorder]
-    if execution.binary:  # of whoever wrote the task: it is looked for where it will run
-        runner = shlex.split(execution.binary)
     inherited = agent_variables() if agent_env is None else agent_env
     given = hooks or NodeHooks()
     env = child_variables(inherited) | dict(given.variables) | _own_variables(execution)
@@ -71,7 +64,8 @@ def launch_plan(
     )
     env["PYTHONUNBUFFERED"] = "1"
     env.update(task_env)
-    return LaunchPlan(argv=[*runner, *start, *execution.arguments], cwd=cwd, env=env)
+    command = command_of(execution, environment.python, cwd, root, env["PATH"])
+    return LaunchPlan(argv=[*command, *execution.arguments], cwd=cwd, env=env)
 
 
 def _own_variables(execution: Execution) -> dict[str, str]:
@@ -98,9 +92,11 @@ def _python_path(folders: list[str], root: Path) -> list[str]:
     for given in folders:
         folder = (root / given).resolve()
         if not folder.is_relative_to(root):
-            raise _refused("python_path", given, "leaves the task's code; name its folders only")
+            raise refused("python_path", given, "leaves the task's code; name its folders only")
         if not folder.is_dir():
-            raise _refused("python_path", given, f"is not a folder of the task's code{_has(root)}")
+            raise refused(
+                "python_path", given, f"is not a folder of the task's code{what_is_in(root)}"
+            )
         found.append(str(folder))
     return found
 
@@ -108,44 +104,9 @@ def _python_path(folders: list[str], root: Path) -> list[str]:
 def _working_dir(working_dir: str, root: Path) -> Path:
     cwd = (root / (working_dir or ".")).resolve()
     if not cwd.is_relative_to(root):
-        raise _refused("working_dir", working_dir, "leaves the task's code")
+        raise refused("working_dir", working_dir, "leaves the task's code")
     if not cwd.is_dir():
-        raise _refused(
-            "working_dir", working_dir, f"is not a folder of the task's code{_has(root)}"
+        raise refused(
+            "working_dir", working_dir, f"is not a folder of the task's code{what_is_in(root)}"
         )
     return cwd
-
-
-def _start(entry_point: str, cwd: Path, root: Path) -> list[str]:
-    """The interpreter's arguments for a script or a module.
-
-    Whether a module exists is for the interpreter to say: it may be an installed one.
-    """
-    entry = entry_point.strip()
-    if entry.startswith("-"):
-        module = _MODULE.fullmatch(entry)
-        if module is None:
-            raise _refused("entry_point", entry_point, "is neither a script nor `-m module`")
-        return ["-m", module["name"]]
-    if not entry:
-        raise _refused("entry_point", entry_point, "names no script; give one, or `-m module`")
-    script = cwd / entry
-    if not script.resolve().is_relative_to(root):
-        raise _refused("entry_point", entry_point, "leaves the task's code")
-    if not script.is_file():
-        folder = "the root" if cwd == root else cwd.relative_to(root).as_posix()
-        raise _refused("entry_point", entry_point, f"is not a file in {folder}{_has(cwd)}")
-    return [entry]
-
-
-def _has(folder: Path) -> str:
-    """What is there instead, for a message."""
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    return f", which has {shown}" if names else ", which is empty"
-
-
-def _refused(name: str, value: str, why: str) -> PreparationFailed:
-    return source_failed(
-        f"execution.{name} {value!r} {why}", field=f"execution.{name}", value=value
-    )

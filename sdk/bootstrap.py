@@ -1,7 +1,8 @@
 """``python -m dray SCRIPT ARGS…`` (or ``-m MODULE ARGS…``): record a script as it is.
 
 The script runs as ``__main__`` with the arguments and the path that Python would give it; it
-need not know of Dray. Part of the child's path.
+need not know of Dray. A notebook's cells run in order; a shell script or a program runs in a
+process of its own, and what it prints is recorded. Part of the child's path.
 """
 
 from __future__ import annotations
@@ -32,9 +33,15 @@ def main(argv: list[str] | None = None) -> None:
 
 def _names(rest: list[str]) -> tuple[dict[str, str], list[str]]:
     names: dict[str, str] = {}
-    while len(rest) > 1 and rest[0] in ("--project", "--name"):
-        names[rest[0][2:]] = rest[1]
-        rest = rest[2:]
+    while len(rest) > 1:
+        if rest[0] in ("--project", "--name", "--binary"):
+            names[rest[0][2:]] = rest[1]
+            rest = rest[2:]
+        elif rest[0] == "--no-task":  # of agents, for a notebook that records itself or not at all
+            names["no-task"] = "1"
+            rest = rest[1:]
+        else:
+            break
     return names, rest
 
 
@@ -44,8 +51,40 @@ def _run_script(script: str, arguments: list[str], names: dict[str, str]) -> Non
         raise SystemExit(f"dray: no such script: {script}")
     sys.argv = [script, *arguments]
     _set_path(os.path.dirname(os.path.realpath(path)))
-    record(path, "", arguments, names)
+    if "no-task" not in names:
+        record(path, "", arguments, names)
+    if path.endswith(".ipynb"):
+        from dray.sdk import notebook_run
+
+        _as_main(lambda _: notebook_run.run(path))
+        return
+    command = _command(script, path, names.get("binary", ""))
+    if command:
+        from dray.sdk.runs import relay
+
+        raise SystemExit(relay.run([*command, *arguments]))
     _as_main(lambda runpy: runpy.run_path(script, run_name="__main__"))
+
+
+def _command(script: str, path: str, binary: str) -> list[str]:
+    """What runs a script that is not for this interpreter; empty when it is."""
+    if binary:
+        import shlex
+
+        from dray.sdk import session
+
+        run = session.current()
+        if run is not None:
+            run.record("execution", values={"binary": binary})
+        return [*shlex.split(binary), script]
+    if path.endswith(".py"):
+        return []
+    from pathlib import Path
+
+    from dray.runtime.entrypoints import SHELL, Kind, kind_of
+
+    kind = Kind.PYTHON if os.path.isdir(path) else kind_of(Path(path))
+    return {Kind.SHELL: [SHELL, script], Kind.PROGRAM: [path]}.get(kind, [])
 
 
 def _run_module(module: str, arguments: list[str], names: dict[str, str]) -> None:
@@ -132,7 +171,7 @@ def _interrupt_self() -> None:
 
 
 def _is_ours(names: dict[str, Any]) -> bool:
-    return names is globals() or names.get("__name__") == "runpy"
+    return names is globals() or names.get("__name__") in ("runpy", "dray.sdk.notebook_run")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
+from dray.runtime.errors import InvalidInput
+
 #: A larger file is data in Python's clothes; parsing it would only cost time.
 SOURCE_LIMIT_BYTES = 2 << 20
 #: Folders that hold installed packages, even when they lie inside the user's repository.
@@ -112,8 +114,13 @@ def _parsed(file: Path) -> ast.Module | None:
     try:
         if file.stat().st_size > SOURCE_LIMIT_BYTES:
             return None
-        return ast.parse(file.read_bytes(), str(file))
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        data = file.read_bytes()
+        if file.suffix == ".ipynb":
+            from dray.sdk.capture import notebook_file
+
+            return ast.parse(notebook_file.as_script(data, file.name), str(file))
+        return ast.parse(data, str(file))
+    except (OSError, SyntaxError, ValueError, RecursionError, InvalidInput):
         return None  # what Python cannot parse, it cannot import either
 
 

@@ -143,8 +143,8 @@ def take(
 
 
 def missing(snapshot: Snapshot, store: BlobStore) -> set[str]:
-    """Addresses of what ``store`` lacks of it, perhaps with the manifest's among them."""
-    return set(store.missing_blobs([snapshot.sha256, *snapshot.by_content]))
+    """Content that ``store`` lacks of it."""
+    return set(store.missing_blobs(snapshot.by_content))
 
 
 def send(snapshot: Snapshot, store: BlobStore) -> Sent:
@@ -155,6 +155,9 @@ def send(snapshot: Snapshot, store: BlobStore) -> Sent:
     Raises:
         InvalidInput: a large file that does not stand still long enough to be sent.
     """
+    if not store.missing_blobs([snapshot.sha256]):
+        # Manifests come last and nothing is deleted: where one is, its blobs are.
+        return Sent(snapshot.sha256, 0, 0)
     lacking = missing(snapshot, store)
     wanted = {sha256: e for sha256, e in snapshot.by_content.items() if sha256 in lacking}
     upload = _Upload(snapshot, store)
@@ -173,8 +176,7 @@ def send(snapshot: Snapshot, store: BlobStore) -> Sent:
         if entry.n_bytes > blob_batch.BLOB_LIMIT_BYTES:
             upload.send_large(entry)
     if not upload.changed:
-        if snapshot.sha256 in lacking:
-            store.put_blob(snapshot.manifest, sha256=snapshot.sha256)
+        store.put_blob(snapshot.manifest, sha256=snapshot.sha256)
         return Sent(snapshot.sha256, len(wanted), upload.n_bytes)
     return _send_changed(snapshot, store, upload, len(wanted))
 
