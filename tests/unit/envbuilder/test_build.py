@@ -192,6 +192,21 @@ async def test_a_build_over_its_limit_is_stopped_and_named(node: NodePaths, log:
     assert try_lock(lock_of(node, KEY), shared=False) is not None
 
 
+async def test_what_a_build_said_last_is_the_evidence_of_its_time_limit(
+    node: NodePaths, log: Log
+) -> None:
+    class Hanging(UvBuilder):
+        async def build(self, *given: Any, **_: Any) -> None:
+            given[3].write(b"compiling a kernel\n")
+            await asyncio.Event().wait()
+
+    with pytest.raises(PreparationFailed, match=r"environment_build_limit_s") as caught:
+        await ensure_environment(
+            BARE, node, log, builder=Hanging(), limits=CacheLimits(build_s=0.2)
+        )
+    assert caught.value.details["evidence"].endswith("compiling a kernel")
+
+
 async def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_stay(
     node: NodePaths, log: Log
 ) -> None:
@@ -229,7 +244,7 @@ async def test_a_builder_that_takes_another_python_is_caught(node: NodePaths, lo
             folder: Path = given[2]
             python = python_of(folder)
             python.parent.mkdir(parents=True)
-            facts = {
+            facts: dict[str, Any] = {
                 "path": str(python),
                 "version": "3.99.0",
                 "implementation": "cpython",

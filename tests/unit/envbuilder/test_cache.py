@@ -70,6 +70,22 @@ async def test_what_somebody_uses_stays_whatever_its_age(filled: NodePaths) -> N
     assert await trim(filled, at_most(0)) == [OLDEST]
 
 
+async def test_what_was_not_used_for_long_goes_by_its_age(filled: NodePaths) -> None:
+    os.utime(marker_of(folder_of(filled, NEWEST)))
+    reference = hold(filled, MIDDLE)
+    limits = CacheLimits(size_bytes=300, max_age_s=3600.0, reserve_bytes=0)
+    assert await trim(filled, limits) == [OLDEST]
+    assert keys(filled) == {MIDDLE, NEWEST}
+    reference.release()
+
+
+async def test_the_longest_unused_make_room_for_the_reserve_of_the_disk(filled: NodePaths) -> None:
+    reference = hold(filled, MIDDLE)
+    limits = CacheLimits(size_bytes=300, max_age_s=0.0, reserve_bytes=1 << 60)
+    assert await trim(filled, limits) == [OLDEST, NEWEST]
+    reference.release()
+
+
 async def test_two_users_must_both_be_done(filled: NodePaths) -> None:
     first, second = hold(filled, OLDEST), hold(filled, OLDEST)
     first.release()
