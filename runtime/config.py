@@ -85,6 +85,8 @@ class Settings:
         environment_reserve_bytes: free disk space under which unused environments go and none is
             built. 1 GiB.
         environment_build_limit_s: longest that a task waits for its environment.
+        build_ahead: while a task waits, make its environment on a node that is likely to run it,
+            and look whether its imports would work.
         agent_setup_script: shell lines that agents run before each task, or the absolute path of a
             file that has them.
         agent_variables: of every task's process unless it sets them: ``HF_HOME=/data A='b c'``.
@@ -139,6 +141,7 @@ class Settings:
     environment_max_age_days: float = 30.0
     environment_reserve_bytes: int = 1 << 30
     environment_build_limit_s: float = 1800.0
+    build_ahead: bool = True
     agent_setup_script: str = ""
     agent_variables: str = ""
     agent_python_path: str = ""
