@@ -62,14 +62,25 @@ class Index:
 
 
 @contextmanager
-def serve_index(folder: Path, *, hangs: bool = False) -> Iterator[Index]:
-    """Serve the wheels in ``folder``; one that ``hangs`` never answers."""
+def serve_index(folder: Path, *, hangs: bool = False, login: str = "") -> Iterator[Index]:
+    """Serve the wheels in ``folder``; one that ``hangs`` never answers.
+
+    With ``login`` (``user:password``) it answers nobody else; ``url`` has none of it.
+    """
     index = Index("")
     _write_pages(folder)
+
+    wanted = f"Basic {base64.b64encode(login.encode()).decode()}"
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
             index.requests.append(self.path)
+            if login and self.headers.get("Authorization") != wanted:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="packages"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             index.asked.set()
             if hangs:
                 index.answer.wait()
