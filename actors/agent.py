@@ -14,6 +14,7 @@ from dray.actors.attempt import AttemptRun, Workshop
 from dray.actors.lifetime import log_to, run_for_life
 from dray.actors.orders import AgentFacts, AttemptEnd, WorkOrder
 from dray.actors.streams import remove_leftovers
+from dray.actors.sweeping import sweep_for_ever
 from dray.runtime.causes import Cause
 from dray.runtime.clock import SystemClock
 from dray.runtime.config import Settings
@@ -107,6 +108,9 @@ class AgentActor:
                 clock=SystemClock(),
             )
             self._ready.set()
+            self._tasks.start_soon(
+                sweep_for_ever, self._settings, self._workshop.node, name="sweep containers"
+            )
             removed = await asyncio.to_thread(remove_leftovers, self._workshop.node)
             if removed:
                 log.info("removed what agents that are gone left: %s", ", ".join(removed))

@@ -144,7 +144,10 @@ class AttemptRun:
         if isinstance(prepared, Cause):
             return prepared
         with prepared.environment:
-            child = ChildRun(self._order, self._shop, self._spool, self._shipper, self._stop)
+            child = ChildRun(
+                *(self._order, self._shop, self._spool, self._shipper, self._stop),
+                box=prepared.box,
+            )
             try:
                 end = await child.run(prepared.plan, prepared.setup)
             except (OSError, DrayError) as exc:

@@ -13,6 +13,7 @@ from dray.actors.ending import ProcessEnd, setup_took_too_long
 from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
+from dray.envbuilder.containers.box import Box, BoxEnd
 from dray.envbuilder.launch import LaunchPlan
 from dray.envbuilder.setup_script import SetupOutput
 from dray.runtime import causes, codec, monitoring
@@ -66,9 +67,12 @@ class ChildRun:
         spool: AttemptSpool,
         shipper: Shipper,
         stop: StopRequest,
+        box: Box | None = None,
     ) -> None:
         self._task, self._shop, self._spool = order.task, shop, spool
         self._shipper, self._stop = shipper, stop
+        #: The container that the process is the client of; None: the process is the task.
+        self._box = box
         self._terms = LeaseTerms(order.lease_ttl_s)
         grace_s = order.task.policy.stop_grace_s
         self._grace_s = shop.settings.stop_grace_s if grace_s is None else grace_s
@@ -80,9 +84,12 @@ class ChildRun:
         self._cgroup = Cgroup([])
         if shop.settings.cgroups:
             name = f"{order.task.id}.{order.epoch}"
-            memory_bytes = order.task.execution.resources.memory_bytes
+            # A container has its limit from its engine; its client is not what it is about.
+            is_engines = box is not None and box.engine.keeps_containers
+            memory_bytes = 0 if is_engines else order.task.execution.resources.memory_bytes
             self._cgroup = Cgroup.make(name, memory_bytes) if memory_bytes else Cgroup.plan(name)
-        self._oom = OomWatch(self._cgroup)
+        # A container's memory is counted in its own cgroup: there the whole machine's count helps.
+        self._oom = OomWatch(self._cgroup) if box is None else OomWatch(Cgroup([]), [])
 
     async def run(self, plan: LaunchPlan, setup: SetupOutput | None = None) -> ProcessEnd:
         """Start it and watch over it until it and everything below it is gone.
@@ -109,11 +116,19 @@ class ChildRun:
             )
             await self._watch(process)
             self._end_output()
-            return self._end_of(process)
+            return self._end_of(process, None if self._box is None else await self._box.end())
         finally:
             is_stuck = process is not None and bool(process.stuck_pids)
             with anyio.CancelScope(shield=True):
+                await self._remove_container()
                 await asyncio.to_thread(self._cgroup.close, 0.0 if is_stuck else CLOSE_WITHIN_S)
+
+    async def _remove_container(self) -> None:
+        """Nothing of a container outlives its attempt, and what it held is free."""
+        if self._box is None or await self._box.remove():
+            return
+        log.warning("the container engine did not remove %s; it is swept later", self._box.name)
+        await asyncio.to_thread(end_strays, "DRAY_SPOOL", str(self._spool.paths.root))
 
     async def _watch(self, process: ChildProcess) -> None:
         try:
@@ -135,7 +150,7 @@ class ChildRun:
                     spool = str(self._spool.paths.root)
                     await asyncio.to_thread(end_strays, "DRAY_SPOOL", spool)
 
-    def _end_of(self, process: ChildProcess) -> ProcessEnd:
+    def _end_of(self, process: ChildProcess, container: BoxEnd | None) -> ProcessEnd:
         status = process.status
         assert status is not None  # noqa: S101 - wait() returned
         died_of_kill = status.signal == signal.SIGKILL or status.exit_code == 128 + signal.SIGKILL
@@ -144,10 +159,12 @@ class ChildRun:
             asked=self._stop.cause,
             steps=(*self._callbacks, *process.steps),
             fenced=process.fenced,
-            starved=self._oom.verdict(
+            starved=(container.starved() if container is not None else None)
+            or self._oom.verdict(
                 died_of_kill=died_of_kill and not process.fenced,
-                max_rss_bytes=status.max_rss_bytes,
+                max_rss_bytes=0 if container is not None else status.max_rss_bytes,
             ),
+            container=container,
             stuck_pids=tuple(process.stuck_pids),
             setup_failed=self._setup.tail() if self._is_in_setup() and self._setup else None,
         )
@@ -228,6 +245,8 @@ class ChildRun:
     async def _sample_for_ever(self, pid: int) -> None:
         began = self._shop.clock.monotonic()
         await anyio.sleep(SAMPLE_EVERY_S)  # a short task is spared even the first look
+        if self._box is not None:
+            pid = await self._box.pid() or pid
         sampler = await asyncio.to_thread(Sampler, pid=pid)
         with SpoolWriter(self._spool.records) as writer:
             # Said by Task.init, which the script has come to by now, if ever.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from dray.envbuilder.containers.box import BoxEnd
 from dray.runtime import causes
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.errors import PreparationFailed
@@ -43,6 +45,7 @@ class ProcessEnd:
         stuck_pids: processes that outlived KILL.
         setup_failed: the last lines of its setup scripts, when it ended in one of them; None: it
             did not.
+        container: how its container ended, of which ``status`` is the client's; None: it had none.
     """
 
     status: ExitStatus
@@ -52,6 +55,7 @@ class ProcessEnd:
     starved: str | None = None
     stuck_pids: tuple[int, ...] = ()
     setup_failed: str | None = None
+    container: BoxEnd | None = None
 
 
 def preparation_cause(exc: Exception) -> Cause:
@@ -111,12 +115,17 @@ def _cause_of(end: ProcessEnd, spool: SpoolPaths) -> Cause:
         return _fenced("\n".join(end.steps))
     if status.lost:
         return causes.worker_lost("the process that kept it was killed")
+    if end.container is not None and (trouble := _container_trouble(end.container, spool)):
+        return trouble
     if end.setup_failed is not None and end.starved is None:
         return _setup_failed(status, end.setup_failed)
     stated = final_record(spool)
     if stated is not None and "marked" in stated:
         return cause_of(stated)
-    if status.exit_code is not None:
+    number = (status.exit_code or 0) - 128 if end.container is not None else 0
+    if number in tuple(signal.Signals):  # so the engine tells of a signal
+        cause = causes.killed(number)
+    elif status.exit_code is not None:
         cause = causes.exited(status.exit_code)
     else:
         cause = causes.killed(status.signal or 0)
@@ -129,6 +138,21 @@ def _cause_of(end: ProcessEnd, spool: SpoolPaths) -> Cause:
     starved = replace(cause, kind=CauseKind.OUT_OF_MEMORY, message=message)
     # The figures last: evidence that is too long loses its beginning.
     return starved.with_evidence(f"{words}\n{end.starved}" if words else end.starved)
+
+
+def _container_trouble(container: BoxEnd, spool: SpoolPaths) -> Cause | None:
+    """Why it was not the task that ended, but its container; None: it was the task."""
+    engine = container.engine
+    if container.engine_gone:
+        message = f"the container engine of its node ({engine}) stopped answering"
+        return causes.worker_lost("", message).with_evidence(container.engine_gone)
+    if container.is_started:
+        return None
+    words = last_words(spool)
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    what = next((line for line in lines if "rror" in line), lines[-1] if lines else "")
+    message = f"{engine} could not start its container: {what or 'it did not say why'}"
+    return Cause(CauseKind.ENVIRONMENT_FAILED, message).with_evidence(words)
 
 
 def _setup_failed(status: ExitStatus, evidence: str) -> Cause:

@@ -15,6 +15,9 @@ from dray.envbuilder.bytecode import compile_bytecode
 from dray.envbuilder.cache import trim
 from dray.envbuilder.childcode import child_code
 from dray.envbuilder.choice import choose
+from dray.envbuilder.containers.box import Box
+from dray.envbuilder.containers.choice import container_place
+from dray.envbuilder.containers.place import ContainerPlace, Occupant
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.gitoptions import git_options, mirror_limits
@@ -31,6 +34,7 @@ from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
 from dray.runtime.execution import Container, EnvironmentReport, Execution, RunDefaults
+from dray.runtime.paths import AttemptPaths
 from dray.runtime.run_defaults import with_defaults
 from dray.sdk.client import Client
 
@@ -43,17 +47,21 @@ class Prepared:
 
     Attributes:
         setup: tells what setup scripts, which run in the child first, say; None: there are none.
+        image: by digest, that it runs in; empty: in no container.
+        box: its container; None: it runs in none.
     """
 
     plan: LaunchPlan
     environment: Environment
     source: PreparedSource
     setup: SetupOutput | None = None
+    image: str = ""
+    box: Box | None = None
 
     @property
     def report(self) -> EnvironmentReport:
         """What was prepared, as the attempt tells it."""
-        return replace(self.environment.report, commit=self.source.commit)
+        return replace(self.environment.report, commit=self.source.commit, image=self.image)
 
 
 async def prepare(
@@ -68,7 +76,7 @@ async def prepare(
     _refuse_system_packages(execution)
     hooks = await asyncio.to_thread(node_hooks, shop.settings)
     started = replace(execution, variables=await _revealed(execution.variables))
-    place = _place_of(execution)
+    place, inherited = await _place_of(execution, order, spool, shop, hooks)
     git, blobs = git_options(shop.settings), GatewayBlobs(client)
     source = await prepare_source(execution, spool.code, shop.node, blobs, spool, git=git)
     if source.origin == "git":
@@ -81,16 +89,22 @@ async def prepare(
             _finish_environment, spec, shop, place, name="finish environment"
         )
     try:
-        ours = await child_code(shop.node, environment.python, environment.cache_tag)
+        tag = environment.cache_tag
+        ours = await child_code(shop.node, environment.python, tag, place.run)
         variables = _variables(order, spool, shop)
-        plan = launch_plan(started, environment, spool.code, ours, variables, hooks=hooks)
+        plan = launch_plan(
+            started, environment, spool.code, ours, variables, inherited, hooks=hooks
+        )
         setup = await _setup(execution, plan, hooks, list(variables), spool)
+        launched = await asyncio.to_thread(place.launch, plan if setup is None else setup.plan)
     except BaseException:
         environment.release()
         raise
-    if setup is None:
-        return Prepared(place.launch(plan), environment, source)
-    return Prepared(place.launch(setup.plan), environment, source, setup.output)
+    output = None if setup is None else setup.output
+    if isinstance(place, ContainerPlace):
+        image = place.image.digest
+        return Prepared(launched, environment, source, output, image, place.box)
+    return Prepared(launched, environment, source, output)
 
 
 async def _revealed(variables: Mapping[str, str]) -> dict[str, str]:
@@ -110,7 +124,8 @@ async def _setup(
     container = execution.container
     if not container.image and (container.setup_script or container.arguments):
         say(spool, "the task runs in no container: what it says of one is left out")
-    scripts = (hooks.setup_script, execution.setup_script)
+    own = container.setup_script if container.image else ""
+    scripts = (hooks.setup_script, own, execution.setup_script)
     if not any(script.strip() for script in scripts):
         return None
     say(spool, "running the setup script")
@@ -135,15 +150,26 @@ def own_defaults(settings: Settings) -> RunDefaults:
     return RunDefaults(settings.environment_manager, container, settings.torch_backend)
 
 
-def _place_of(execution: Execution) -> Place:
-    """Running without the container a task asks for would be running something else."""
-    if execution.container.image:
-        raise environment_failed(
-            f"the task asks for container {execution.container.image!r}, and agents run tasks "
-            "without containers so far; clear it with task.set_base_docker(docker_image='') to run "
-            "it in an environment of its own"
-        )
-    return NODE
+async def _place_of(
+    execution: Execution, order: WorkOrder, spool: AttemptSpool, shop: Workshop, hooks: NodeHooks
+) -> tuple[Place, Mapping[str, str] | None]:
+    """Where it runs, and which variables a process inherits there; None: the agent's."""
+    if not execution.container.image:
+        return NODE, None
+    occupant = Occupant(
+        task_id=order.task.id,
+        epoch=order.epoch,
+        agent=shop.agent,
+        node_name=shop.node_name,
+        paths=AttemptPaths(spool.root),
+        holder=spool.lock_path,
+        gpus=tuple(shop.gpus),
+        memory_bytes=execution.resources.memory_bytes,
+    )
+    place = await container_place(
+        execution, shop.settings, shop.node, spool, occupant, hooks.python_path
+    )
+    return place, place.variables()
 
 
 async def _prune_mirrors(shop: Workshop) -> None:
@@ -158,7 +184,7 @@ async def _finish_environment(spec: EnvironmentSpec, shop: Workshop, place: Plac
     """What a new environment may do without at first: its bytecode, and room for the next."""
     try:
         with await ensure_environment(spec, shop.node, NoLog(), place=place) as environment:
-            await compile_bytecode(environment)
+            await compile_bytecode(environment, place.run)
         for key in await trim(shop.node, limits_of(shop.settings)):
             log.info("removed environment %s, which nobody used for longest", key[:12])
     except (DrayError, OSError) as exc:

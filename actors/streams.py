@@ -56,6 +56,11 @@ class AttemptSpool:
         return self._attempt.code
 
     @property
+    def lock_path(self) -> Path:
+        """The file that its agent has locked as long as the attempt is under way."""
+        return self.root / _LOCK
+
+    @property
     def paths(self) -> SpoolPaths:
         """The spool's files."""
         return self._attempt.spool

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dray.envbuilder.containers.bench import remove_quietly
 from dray.envbuilder.containers.engine import Engine
+from dray.runtime.cgroups import in_mib
 from dray.runtime.errors import DrayError
 
 
@@ -28,6 +29,13 @@ class BoxEnd:
     out_of_memory: bool = False
     engine_gone: str = ""
     limit_bytes: int = 0
+
+    def starved(self) -> str | None:
+        """What the kernel did for want of memory, in words; None: nothing that is known."""
+        if not self.out_of_memory:
+            return None
+        limit = in_mib(self.limit_bytes) if self.limit_bytes else "the machine's"
+        return f"{self.engine} saw the kernel end a process in its container, limit {limit}"
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ RULES = (
         "actors/child.py",
         (
             "dray.runtime",
+            "dray.envbuilder.containers.box",
             "dray.envbuilder.launch",
             "dray.envbuilder.setup_script",
             "dray.actors",
@@ -117,7 +118,14 @@ RULES = (
         ),
         ("anyio",),
     ),
-    Rule("actors/ending.py", ("dray.runtime", "dray.sdk.runs.endings")),
+    Rule(
+        "actors/ending.py",
+        ("dray.runtime", "dray.envbuilder.containers.box", "dray.sdk.runs.endings"),
+    ),
+    Rule(
+        "actors/ahead_process.py",
+        ("dray.runtime", "dray.envbuilder", "dray.actors", "dray.sdk.client"),
+    ),
     Rule(
         "actors/preparation.py",
         ("dray.runtime", "dray.envbuilder", "dray.actors", "dray.sdk.client"),

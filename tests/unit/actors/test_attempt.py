@@ -83,7 +83,7 @@ async def run(
     """An attempt whose preparation is done at once and whose process ends at once."""
 
     class Child:
-        def __init__(self, *_: object) -> None:
+        def __init__(self, *_: object, **__: object) -> None:
             return
 
         async def run(self, plan: str, _: None) -> ProcessEnd:
@@ -103,7 +103,9 @@ async def run(
             return
 
     async def prepare(*_: object) -> Any:
-        return SimpleNamespace(plan="the plan", environment=Environment(), setup=None)
+        return SimpleNamespace(
+            plan="the plan", environment=Environment(), setup=None, report=None, box=None
+        )
 
     monkeypatch.setattr(attempt, "Shipper", server)
     monkeypatch.setattr(attempt, "ChildRun", Child)
