@@ -11,15 +11,19 @@ import anyio
 import uvicorn
 
 from dray.actors import handles
+from dray.actors.ahead_desk import AheadDesk
 from dray.actors.handles import ActorOptions
 from dray.actors.leases import SYSTEM, LeaseWatch
 from dray.actors.lifetime import log_to, run_for_life
+from dray.actors.node_caches import NodeCaches
 from dray.actors.orders import (
+    AheadOrder,
     ClaimIntent,
     ClusterState,
     Health,
     OpenOrder,
     QueueDelta,
+    Refusal,
     WorkOrder,
 )
 from dray.actors.queue import QueueActor
@@ -30,6 +34,7 @@ from dray.runtime import tokens
 from dray.runtime.answers import Component
 from dray.runtime.clock import SteadyClock, monotonic_origin
 from dray.runtime.config import Settings
+from dray.runtime.environments import EnvironmentBuilt, EnvironmentRequest
 from dray.runtime.models import AgentRecord, Queue, QueueEntry, Task
 from dray.runtime.ordering import Key
 from dray.runtime.paths import HomePaths
@@ -88,6 +93,8 @@ class GatewayActor:
         # Time during which this process was down counts against no lease.
         await self._store.attempts.extend_all()
         self._leases = LeaseWatch(self._store, self._clock, settings.lease_ttl_s)
+        self.caches = NodeCaches(settings)
+        self._ahead = AheadDesk(self._store, settings, token=self._token, url=self._url)
         self._server = self._make_server()
         self._main = run_for_life(self._run(), "gateway")
 
@@ -172,6 +179,15 @@ class GatewayActor:
             for a in assignments
         ]
 
+    async def ahead_orders(self, task_ids: list[str]) -> list[AheadOrder]:
+        """What is to be built ahead for tasks that wait."""
+        return await self._ahead.orders(task_ids)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """End tasks that wait and are certain to fail."""
+        await self._ahead.refuse(refusal)
+        handles.scheduler().withdraw.remote(list(refusal.claim_ids))
+
     async def prove_dead(self, task_id: str, epoch: int, evidence: str) -> None:
         """An attempt's processes are gone: requeued or failed, by the task's policy."""
         await self._leases.prove_dead(task_id, epoch, evidence)
@@ -238,6 +254,11 @@ class GatewayActor:
         own = Component(handles.GATEWAY, "alive", handles.own_pid(), int(handles.own_restarts()))
         others = await asyncio.gather(*(_component(name, a) for name, a in actors.items()))
         return [own, *others]
+
+    async def build_environment(self, request: EnvironmentRequest) -> EnvironmentBuilt:
+        """Make an environment for somebody who waits for it (``api.Orchestrator``)."""
+        order = await self._ahead.order_for(request.task_id, request.execution)
+        return await self.caches.build(order, request.node)
 
     async def drain_agent(self, name: str, reason: str) -> bool:
         """Give an agent no more work (``api.Orchestrator``)."""

@@ -64,13 +64,18 @@ def agent_actor_name(agent: str) -> str:
     return f"agent:{agent}"
 
 
+def builder_actor_name(node_id: str) -> str:
+    """The Ray name of the actor that builds environments on a node."""
+    return f"builder:{node_id}"
+
+
 @dataclass(frozen=True)
 class ActorOptions:
     """What Ray must know of an actor beyond its class.
 
     Attributes:
         restarts: coordinators restart for ever and re-read the store; an agent never does,
-            because its death is the proof that its attempts are dead.
+            because its death is the proof that its attempts are dead, nor does a builder.
         on_head: place it on the head node.
         node_id: place it on this node.
         resources: what it holds; coordinators hold nothing.

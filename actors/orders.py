@@ -160,7 +160,7 @@ class AheadReport:
     node: str = ""
     environment: EnvironmentReport | None = None
     cause: Cause | None = None
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from dray.actors import handles
+from dray.actors.ahead import Ahead
 from dray.actors.changes import Changes
 from dray.actors.fleet import Fleet, Member
 from dray.actors.insisting import insist
@@ -62,6 +65,7 @@ class SchedulerActor:
         self._generation = new_id()
         self._tasks: TaskGroup
         self._fleet: Fleet
+        self._ahead = Ahead(settings, self._clock, self._begin, self._wake.set)
         self._main = run_for_life(self._run(), "scheduler")
 
     async def alive(self) -> Health:
@@ -84,6 +88,7 @@ class SchedulerActor:
         for window in self._heads.values():
             for task_id in task_ids:
                 window.pop(task_id, None)
+        self._ahead.withdraw(task_ids)
         self._wake.set()
 
     async def queues_changed(self, static_queues: list[str]) -> None:
@@ -95,7 +100,8 @@ class SchedulerActor:
         """One sentence: why a pending task is not running."""
         if self._draining:
             return "the cluster is going down"
-        return policy.why(self._view(), task_id)
+        reasons = (policy.why(self._view(), task_id), self._ahead.note(task_id))
+        return "; ".join(filter(None, reasons))
 
     async def warm_up(self, timeout_s: float) -> int:
         """Wait until a first agent is ready; how many there are then, 0 when none has room."""
@@ -150,6 +156,12 @@ class SchedulerActor:
         with anyio.move_on_after(stop_patience_s(self._settings)):
             await self._changes.wait_until(lambda: not member.running)
         await self._fleet.retire(member.record.name, f"stopped by {by}")
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        async def done() -> None:
+            await work
+
+        self._tasks.start_soon(done, name=work.__name__)
 
     def _changed(self) -> None:
         self._wake.set()
@@ -213,7 +225,9 @@ class SchedulerActor:
 
     async def _plan_once(self) -> None:
         claims: list[Claim] = []
-        for decision in policy.plan(self._view()):
+        view = self._view()
+        decisions = policy.plan(view)
+        for decision in decisions:
             match decision:
                 case Claim():
                     claims.append(decision)
@@ -225,6 +239,7 @@ class SchedulerActor:
                     continue
         if claims:
             await self._commit(claims)
+        self._ahead.look(view, decisions)
 
     async def _commit(self, claims: list[Claim]) -> None:
         """Claim in one transaction, then give out what was really claimed."""
@@ -248,6 +263,7 @@ class SchedulerActor:
                 window.pop(intent.task_id, None)
             member = members[intent.agent]
             if order is not None and member is not None:
+                self._ahead.claimed(intent.task_id, member.node_id)
                 self._follow(member, order)
         self._wake.set()
 

@@ -97,6 +97,37 @@ class DrainBody:
     reason: str
 
 
+@dataclass(frozen=True)
+class PruneBody:
+    """Which environments are to go; those in use stay.
+
+    Attributes:
+        keys: these alone; empty: all.
+        unused_for_s: only what was not used for so long.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    keys: list[str] = field(default_factory=list[str])
+    unused_for_s: Annotated[float, Field(ge=0)] = 0.0
+
+
+@dataclass(frozen=True)
+class BuildBody:
+    """Whose environment is to be made, and where.
+
+    Attributes:
+        task_id: id or unique prefix of a task; empty: ``execution`` says it.
+        node: name of a node; empty: the first there is.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    task_id: str = ""
+    execution: Execution | None = None
+    node: str = ""
+
+
 class Outcome(str, Enum):
     """An end that can be stated by hand."""
 

@@ -5,11 +5,49 @@ from __future__ import annotations
 from typing import Protocol
 
 from dray.runtime.answers import Component
+from dray.runtime.environments import (
+    EnvironmentBuilt,
+    EnvironmentDetails,
+    EnvironmentRequest,
+    EnvironmentWhy,
+    NodeEnvironments,
+    Pruned,
+)
+from dray.runtime.errors import NotFound
 from dray.runtime.models import Queue
+
+
+class Caches(Protocol):
+    """What the nodes keep of environments; nodes that do not answer are named in the answers."""
+
+    async def all(self) -> list[NodeEnvironments]:
+        """The cache of every node."""
+        ...
+
+    async def one(self, key: str, node: str) -> EnvironmentDetails:
+        """The environment whose key begins so; ``node``: of that node alone."""
+        ...
+
+    async def why(self, key: str, against: str, node: str) -> EnvironmentWhy:
+        """What sets an environment apart from another, or from those before it."""
+        ...
+
+    async def prune(self, keys: list[str], unused_for_s: float) -> list[Pruned]:
+        """Remove what nothing uses on every node; ``keys``: these alone."""
+        ...
 
 
 class Orchestrator(Protocol):
     """What runs tasks. What happens to tasks it learns from the store, not from routes."""
+
+    @property
+    def caches(self) -> Caches:
+        """What the nodes keep of environments."""
+        ...
+
+    async def build_environment(self, request: EnvironmentRequest) -> EnvironmentBuilt:
+        """Make an environment on a node, for somebody who waits for it."""
+        ...
 
     async def why(self, task_id: str) -> str:
         """One sentence: what a pending task waits for."""
@@ -36,8 +74,37 @@ class Orchestrator(Protocol):
         ...
 
 
+class NoCaches:
+    """The caches of no node at all."""
+
+    async def all(self) -> list[NodeEnvironments]:
+        """None."""
+        return []
+
+    async def one(self, key: str, node: str) -> EnvironmentDetails:
+        """No node has it."""
+        _ = node
+        raise NotFound(f"no node is attached to this server, so none has {key!r}", id=key)
+
+    async def why(self, key: str, against: str, node: str) -> EnvironmentWhy:
+        """No node has it."""
+        _ = against, node
+        raise NotFound(f"no node is attached to this server, so none has {key!r}", id=key)
+
+    async def prune(self, keys: list[str], unused_for_s: float) -> list[Pruned]:
+        """Nothing is there."""
+        _ = keys, unused_for_s
+        return []
+
+
 class Detached:
     """An orchestrator that does nothing: a store that is served without a cluster."""
+
+    caches = NoCaches()
+
+    async def build_environment(self, request: EnvironmentRequest) -> EnvironmentBuilt:
+        """No node to build on."""
+        raise NotFound("no node is attached to this server", node=request.node)
 
     async def why(self, task_id: str) -> str:
         """Nothing places tasks here."""

@@ -60,6 +60,7 @@ async def check_imports(
     code: Path,
     *,
     place: Place = NODE,
+    is_open: bool = False,
     limit_s: float = SMOKE_LIMIT_S,
 ) -> Smoke:
     """Look at what the entry point of ``execution`` imports, as ``plan`` would start it.
@@ -70,6 +71,8 @@ async def check_imports(
     Args:
         code: where the task's code lies.
         place: where the environment was built.
+        is_open: modules may come from where they cannot be seen from here, so a missing one is
+            no more than a note.
         limit_s: for all imports together.
     """
     skipped = _not_looked_at(execution, plan)
@@ -93,22 +96,20 @@ async def check_imports(
         )
     except (TimeoutError, OSError) as exc:
         return Smoke(notes=(f"its imports could not be tried: {exc}",))
-    is_open = bool(execution.setup_script or execution.container.setup_script) or any(
-        name in execution.variables for name in _OPENING
+    is_open = (
+        is_open
+        or bool(execution.setup_script or execution.container.setup_script)
+        or any(name in execution.variables for name in _OPENING)
+        or not all(folder.is_relative_to(root) for folder in folders)
     )
-    return judge(
-        finished,
-        is_open=is_open or not all(f.is_relative_to(root) for f in folders),
-        seconds=time.monotonic() - began,
-    )
+    return judge(finished, is_open=is_open, seconds=time.monotonic() - began)
 
 
 def judge(finished: Finished, *, is_open: bool, seconds: float) -> Smoke:
     """What the output of the process says.
 
     Args:
-        is_open: modules may come from where they cannot be seen from here, so a missing one is
-            no more than a note.
+        is_open: see :func:`check_imports`.
     """
     findings: list[Finding] = []
     n_tried, is_whole = 0, False

@@ -18,7 +18,7 @@ from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
 from dray.runtime.models import Task
 from dray.runtime.registry import Model
-from dray.sdk.calls import admin, blobs, models, results, tasks
+from dray.sdk.calls import admin, blobs, environments, models, results, tasks
 from dray.sdk.calls import attempts as running
 from dray.sdk.http.async_transport import AsyncTransport
 from dray.sdk.http.call import Call, Conversation, Pause, Work, at, awaitable, awaiting
@@ -160,6 +160,12 @@ class AsyncClient:
     drain_agent = awaitable(admin.drain_agent)
     resume_agent = awaitable(admin.resume_agent)
     stop_agent = awaitable(admin.stop_agent)
+
+    list_environments = awaiting(environments.list_environments)
+    get_environment = awaitable(environments.get_environment)
+    why_environment = awaitable(environments.why_environment)
+    prune_environments = awaiting(environments.prune_environments)
+    build_environment = awaitable(environments.build_environment)
     create_project = awaitable(admin.create_project)
     get_project = awaitable(admin.get_project)
     list_projects = awaiting(admin.list_projects)

@@ -18,7 +18,7 @@ from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
 from dray.runtime.models import Task
 from dray.runtime.registry import Model
-from dray.sdk.calls import admin, blobs, models, results, tasks
+from dray.sdk.calls import admin, blobs, environments, models, results, tasks
 from dray.sdk.calls import attempts as running
 from dray.sdk.http.call import Call, Conversation, Pause, Work, at, blocking, conversing
 from dray.sdk.http.server_address import NOT_CONFIGURED, find_server
@@ -160,6 +160,12 @@ class Client:
     drain_agent = blocking(admin.drain_agent)
     resume_agent = blocking(admin.resume_agent)
     stop_agent = blocking(admin.stop_agent)
+
+    list_environments = conversing(environments.list_environments)
+    get_environment = blocking(environments.get_environment)
+    why_environment = blocking(environments.why_environment)
+    prune_environments = conversing(environments.prune_environments)
+    build_environment = blocking(environments.build_environment)
     create_project = blocking(admin.create_project)
     get_project = blocking(admin.get_project)
     list_projects = conversing(admin.list_projects)

@@ -14,11 +14,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from dray.runtime.environments import EnvironmentRequest
 from dray.runtime.errors import InvalidInput, NotFound, ServerUnreachable
 from dray.runtime.records import Frame
 from dray.runtime.states import State
 from dray.sdk.async_client import AsyncClient
-from dray.sdk.calls import admin, attempts, blobs, models, results, tasks
+from dray.sdk.calls import admin, attempts, blobs, environments, models, results, tasks
 from dray.sdk.client import Client
 from dray.sdk.http.call import Call
 from tests.unit.sdk.live import TOKEN, Live
@@ -48,6 +49,7 @@ ARGUMENTS: dict[str, Any] = {
     "epoch": 1,
     "filter": {},
     "frame": Frame([]),
+    "key": "k",
     "kind": "input",
     "lines": b"",
     "members": {"name": "n"},
@@ -58,6 +60,7 @@ ARGUMENTS: dict[str, Any] = {
     "project": "p",
     "queue": "q",
     "reason": "r",
+    "request": EnvironmentRequest("t"),
     "series": "s",
     "sha256": ["0" * 64],
     "source": Path(__file__),
@@ -83,7 +86,7 @@ def first_call(function: Any) -> Call[Any]:
 def builders() -> list[Any]:
     return [
         function
-        for module in (admin, attempts, blobs, models, results, tasks)
+        for module in (admin, attempts, blobs, environments, models, results, tasks)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
         if str(function.__annotations__["return"]).startswith(("Call[", "Conversation["))
