@@ -18,7 +18,7 @@ from dray.envbuilder.builders.base import Builder
 from dray.envbuilder.cache import remove_leftovers
 from dray.envbuilder.environment import Ready
 from dray.envbuilder.failures import environment_failed, redact, without_credentials
-from dray.envbuilder.interpreters import Interpreter
+from dray.envbuilder.interpreters import Interpreter, matches
 from dray.envbuilder.limits import CacheLimits
 from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.place import Place
@@ -101,7 +101,7 @@ async def _make(plan: Plan, slot: str, log: LogWriter) -> Ready:
     try:
         made = await _install(plan, aside, log)
         ready = Ready(
-            python=plan.interpreter.version,
+            python=made.python,
             cache_tag=plan.interpreter.cache_tag,
             manager=plan.spec.manager,
             installed=made.installed,
@@ -127,6 +127,7 @@ async def _make(plan: Plan, slot: str, log: LogWriter) -> Ready:
 class _Made:
     """What an environment turned out to be."""
 
+    python: str
     installed: list[str]
     packages: list[str]
     distributions: list[str]
@@ -165,6 +166,7 @@ async def _look(plan: Plan, folder: Path, *, by_hash: bool) -> tuple[_Made, list
     own = [Path(path) for path in facts["folders"]]
     packages = [path for path in own if path.is_relative_to(folder)]
     made = _Made(
+        python=facts["version"],
         installed=[_as_given(without_credentials(x), plan.spec) for x in facts["installed"]],
         packages=[path.relative_to(folder).as_posix() for path in packages],
         distributions=contents.distributions(packages),
@@ -197,7 +199,8 @@ async def _verify(plan: Plan, folder: Path) -> dict[str, Any]:
             f"installed (exit code {finished.code})",
             finished.tail,
         ) from exc
-    if version != plan.interpreter.version:
+    # A builder that brings its own Python may know no more of it than the minor release.
+    if not matches(version, plan.interpreter.version):
         raise environment_failed(
             f"{plan.spec.manager} made an environment with Python {version} where "
             f"{plan.interpreter.version} was asked for"
