@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from dray.envbuilder.failures import source_failed
@@ -10,6 +11,10 @@ from dray.envbuilder.git import Git
 from dray.envbuilder.log import LogWriter, NoLog, say
 from dray.envbuilder.patch import Patch, failures, read_patch, with_crlf
 from dray.envbuilder.process import Finished
+
+_SUBMODULE = "\n+Subproject commit "
+#: How git tells which files it could not merge.
+_CONFLICT = re.compile(r"^Applied patch to '(.+)' with conflicts\.$", re.MULTILINE)
 
 
 async def apply_changes(diff: str, base: str, target: Path, log: LogWriter) -> None:
@@ -47,8 +52,10 @@ async def _try(patch: Patch, path: Path, target: Path, *options: str) -> Finishe
     data = patch.text.encode("utf-8", "surrogateescape")
     await asyncio.to_thread(path.write_bytes, data)
     context = () if patch.has_context else ("--unidiff-zero",)
+    # Which commit of a submodule is wanted is in the index and nowhere else.
+    index = ("--index",) if _SUBMODULE in patch.text else ()
     finished = await Git(target, NoLog()).run(
-        *("apply", "--whitespace=nowarn", f"-p{patch.strip}", *context, *options),
+        *("apply", "--whitespace=nowarn", f"-p{patch.strip}", *context, *index, *options),
         path.relative_to(target),
     )
     await asyncio.to_thread(path.unlink)
@@ -68,7 +75,10 @@ def _windows_files(patch: Patch, target: Path) -> set[str]:
 
 
 def _conflict(patch: Patch, finished: Finished, merged: Finished, base: str) -> Exception:
-    files, phrases = failures(patch, finished.tail)
+    conflicts = set(_CONFLICT.findall(merged.tail))
+    unfit = failures(patch, finished.tail)
+    files = [path for path in unfit if path in conflicts] or list(unfit)
+    phrases = [unfit[path] for path in files]
     why = "neither as they are nor merged with what changed there since"
     if "lacks the necessary blob" in merged.tail:
         why = "and cannot be merged, for the commit they were made on was never pushed"

@@ -79,8 +79,8 @@ def with_crlf(patch: Patch, paths: set[str]) -> Patch:
     return Patch("\n".join(lines) + "\n", patch.strip, patch.has_context, patch.files)
 
 
-def failures(patch: Patch, said: str) -> tuple[list[str], list[str]]:
-    """Files that git ``said`` the patch does not fit, and a phrase about each, with its hunk."""
+def failures(patch: Patch, said: str) -> dict[str, str]:
+    """Files that git ``said`` the patch does not fit, sorted, and a phrase with file and hunk."""
     by_path = {file.path: file for file in patch.files}
     phrases: dict[str, str] = {}
     for match in _FAILED.finditer(said):
@@ -88,7 +88,7 @@ def failures(patch: Patch, said: str) -> tuple[list[str], list[str]]:
         hunk = _hunk_at(by_path.get(path), int(match["line"])) if match["line"] else ""
         if hunk or path not in phrases:
             phrases[path] = f"{path}{hunk}"
-    return sorted(phrases), [phrases[path] for path in sorted(phrases)]
+    return dict(sorted(phrases.items()))
 
 
 def _hunk_at(file: FilePatch | None, line: int) -> str:

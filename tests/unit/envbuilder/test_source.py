@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,63 +13,12 @@ from threading import Event, Thread
 
 import pytest
 
-from dray.envbuilder.blobs import BlobFetcher
 from dray.envbuilder.gitoptions import GitOptions
-from dray.envbuilder.source import PreparedSource, prepare_source
-from dray.runtime.errors import PreparationFailed
+from dray.envbuilder.source import PreparedSource
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log, cancelled, processes_at, until
-
-AS_SOMEBODY = {
-    **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_AUTHOR_NAME": "A",
-    "GIT_AUTHOR_EMAIL": "a@example.org",
-    "GIT_COMMITTER_NAME": "A",
-    "GIT_COMMITTER_EMAIL": "a@example.org",
-}
-
-
-class Repository:
-    """A real repository that is fetched over ``file://``."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        root.mkdir()
-        self.git("init", "--quiet", "--initial-branch", "main")
-
-    @property
-    def url(self) -> str:
-        return f"file://{self.root}"
-
-    def git(self, *args: str) -> str:
-        command = ["git", "-c", "protocol.file.allow=always", *args]
-        ran = subprocess.run(
-            command, cwd=self.root, env=AS_SOMEBODY, capture_output=True, check=True
-        )
-        return ran.stdout.decode("utf-8", "surrogateescape")
-
-    def commit(self, **files: str | bytes) -> str:
-        self.write(**files)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", "step")
-        return self.git("rev-parse", "HEAD").strip()
-
-    def write(self, **files: str | bytes) -> None:
-        for name, content in files.items():
-            path = self.root / name.replace("__", ".")
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-class NoBlobs(BlobFetcher):
-    """Code from git needs none."""
-
-    async def fetch(self, sha256: str, to: Path) -> None:
-        raise AssertionError(f"{sha256} was fetched to {to}")
-
-    async def read_many(self, sha256s: list[str]) -> dict[str, bytes]:
-        raise AssertionError(f"{sha256s} were fetched")
+from tests.unit.envbuilder.repositories import Repository, fails, prepare
 
 
 @pytest.fixture
@@ -81,22 +29,6 @@ def repository(tmp_path: Path) -> Repository:
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
     return tmp_path / "attempt" / "code"
-
-
-async def prepare(execution: Execution, code: Path, node: NodePaths, log: Log) -> PreparedSource:
-    return await prepare_source(execution, code, node, NoBlobs(), log)
-
-
-async def fails(execution: Execution, code: Path, node: NodePaths, log: Log) -> PreparationFailed:
-    with pytest.raises(PreparationFailed) as caught:
-        await prepare(execution, code, node, log)
-    assert caught.value.details["kind"] == "source_failed"
-    assert not laid_out(code)
-    return caught.value
-
-
-def laid_out(code: Path) -> bool:
-    return code.exists()
 
 
 async def test_the_exact_commit_is_laid_out_though_the_branch_went_on(
@@ -381,11 +313,9 @@ async def test_a_fetch_over_its_limit_is_stopped(
     silent_server: tuple[str, Event], code: Path, node: NodePaths, log: Log
 ) -> None:
     url, connected = silent_server
-    with pytest.raises(PreparationFailed, match="was not there after"):
-        limited = GitOptions(limit_s=0.5)
-        await prepare_source(Execution(repository=url), code, node, NoBlobs(), log, git=limited)
+    error = await fails(Execution(repository=url), code, node, log, GitOptions(limit_s=0.5))
+    assert "was not there after" in str(error)
     assert connected.is_set()
-    assert not laid_out(code)
 
 
 async def test_a_cancelled_fetch_ends_git_and_frees_the_mirror(
