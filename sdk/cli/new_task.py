@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.sdk.cli import options
+from dray.sdk.cli.wanted_code import CodeOptions, execution_of
 from dray.sdk.runs import whoami
 
 if TYPE_CHECKING:
@@ -24,12 +24,9 @@ class Wanted:
     """What the command line says about a task to make; None means not said.
 
     Attributes:
-        script: a file here, or one in ``repo``, relative to ``working_dir``.
         args: ``NAME=VALUE`` texts that become parameters.
     """
 
-    script: options.Script
-    arguments: options.Arguments = None
     project: options.Project = None
     name: options.Name = None
     type: options.Type = None
@@ -38,10 +35,6 @@ class Wanted:
     args: options.Args = None
     package: options.Packages = None
     requirements: options.Requirements = None
-    repo: options.Repository = None
-    branch: options.Branch = None
-    commit: options.Commit = None
-    working_dir: options.WorkingDir = None
     python: options.Python = None
     cpus: options.Cpus = None
     gpus: options.Gpus = None
@@ -49,7 +42,11 @@ class Wanted:
 
 
 def create(
-    session: Session, wanted: Wanted, limits: PolicyOptions, surroundings: ExecutionOptions
+    session: Session,
+    code: CodeOptions,
+    wanted: Wanted,
+    limits: PolicyOptions,
+    surroundings: ExecutionOptions,
 ) -> Task:
     """Make the draft that the options describe.
 
@@ -61,18 +58,15 @@ def create(
 
     kind = options.one_of(TaskType, wanted.type, "--type") if wanted.type else TaskType.TRAINING
     parameters, policy = options.parameters(wanted.args), limits.applied(Policy())
-    given = _given_execution(wanted)
-    if wanted.repo is not None:
-        found, project = _remote_execution(wanted), _project_of(wanted.repo)
-    else:
-        found, project = _local_execution(session, wanted)
-    execution = {**found, **given, **surroundings.given(), "bootstrap": True}
+    given = {**_given_execution(wanted), **surroundings.given()}
+    found, project = execution_of(session, code)
+    execution = {**found, **given}
     execution["resources"] = options.resources(
         Resources(), wanted.cpus, wanted.gpus, wanted.memory_gib
     )
     return session.client.create_task(
         wanted.project or project,
-        wanted.name or Path(wanted.script).stem,
+        wanted.name or code.title,
         type=kind,
         tags=wanted.tag or [],
         owner=whoami.user(),
@@ -91,47 +85,11 @@ def _given_execution(wanted: Wanted) -> dict[str, Any]:
     given: dict[str, Any] = {
         "packages": lines if wanted.package or wanted.requirements else None,
         "index_urls": indexes or None,
+        # Who lists packages means these, whatever lock file the code has beside them.
+        "packages_from": "task" if wanted.package or wanted.requirements else None,
         "python_version": wanted.python,
-        "working_dir": wanted.working_dir,
     }
     return {member: value for member, value in given.items() if value is not None}
-
-
-def _remote_execution(wanted: Wanted) -> dict[str, Any]:
-    return {
-        "repository": wanted.repo,
-        "branch": wanted.branch or "",
-        "commit": wanted.commit or "",
-        "entry_point": wanted.script,
-        "arguments": wanted.arguments or [],
-        "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
-    }
-
-
-def _local_execution(session: Session, wanted: Wanted) -> tuple[dict[str, Any], str]:
-    from dray.sdk.capture.captured import Entry, capture
-    from dray.sdk.capture.code_files import send_code
-
-    for option, value in (("--branch", wanted.branch), ("--commit", wanted.commit)):
-        if value is not None:
-            raise InvalidInput(
-                f"{option} goes with --repo; a script here runs as it is", field=option
-            )
-    script = Path(wanted.script).absolute()
-    if not script.is_file():
-        raise NotFound(
-            f"no script {script}; a script in a repository needs --repo", path=str(script)
-        )
-    captured = capture(Entry(script, arguments=tuple(wanted.arguments or ())), Path.cwd())
-    for warning in captured.warnings:
-        session.out.note(f"dray: warning: {warning}")
-    snapshot = send_code(session.client, captured, session.settings)
-    return {**captured.execution, "snapshot": snapshot}, captured.project
-
-
-def _project_of(repository: str) -> str:
-    name = repository.rstrip("/").replace(":", "/").rpartition("/")[2].removesuffix(".git")
-    return name or "Untitled"
 
 
 def read_requirements(path: Path) -> tuple[list[str], list[str]]:

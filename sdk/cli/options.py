@@ -51,7 +51,6 @@ Packages = Annotated[
 Requirements = Annotated[
     Path | None, typer.Option("--requirements", metavar="FILE", help="Requirements file to read.")
 ]
-Script = Annotated[str, typer.Argument(metavar="SCRIPT", help="Script to run.")]
 Arguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="ARGS", help="After --: given to the script as they are."),
@@ -60,7 +59,7 @@ Repository = Annotated[
     str | None, typer.Option("--repo", metavar="URL", help="URL of a git repository.")
 ]
 Branch = Annotated[
-    str | None, typer.Option("--branch", metavar="BRANCH", help="Branch of the repository.")
+    str | None, typer.Option("--branch", metavar="BRANCH", help="Branch or tag of the repository.")
 ]
 Commit = Annotated[
     str | None, typer.Option("--commit", metavar="COMMIT", help="Commit of the repository.")

@@ -12,6 +12,7 @@ from dray.sdk.cli.new_task import Wanted
 from dray.sdk.cli.output import Column
 from dray.sdk.cli.policy_options import PolicyOptions
 from dray.sdk.cli.session import Session, group, verb
+from dray.sdk.cli.wanted_code import CodeOptions
 
 if TYPE_CHECKING:
     from dray.runtime.models import Task
@@ -28,10 +29,14 @@ States = Annotated[
 
 @verb(app, "create")
 def create(
-    session: Session, wanted: Wanted, surroundings: ExecutionOptions, limits: PolicyOptions
+    session: Session,
+    code: CodeOptions,
+    wanted: Wanted,
+    surroundings: ExecutionOptions,
+    limits: PolicyOptions,
 ) -> None:
     """Make a draft from a script. It lies here or in a repository; `dray run` also queues it."""
-    task = new_task.create(session, wanted, limits, surroundings)
+    task = new_task.create(session, code, wanted, limits, surroundings)
     session.out.answer(task, task.id)
 
 
@@ -183,6 +188,14 @@ def clone(
         str | None,
         typer.Option("--queue", "-q", metavar="QUEUE", help="Put the clone in this queue."),
     ] = None,
+    packages: Annotated[
+        str | None,
+        typer.Option(
+            "--packages",
+            metavar="WORD",
+            help="requested; or resolved: exactly what an agent installed for the task.",
+        ),
+    ] = None,
 ) -> None:
     """Copy a task into a new draft. Code, parameters and settings; --args changes some."""
     policy = limits.applied(session.client.get_task(task_id).policy) if limits.given else None
@@ -191,6 +204,7 @@ def clone(
         "project": project,
         "comment": comment,
         "tags": tag,
+        "packages": packages,
     }
     parameters = options.parameters(args)
     if queue is not None:
