@@ -28,17 +28,31 @@ _KEPT = frozenset(
         "PYENV_ROOT",
     }
 )
-_KEPT_PREFIXES = ("PIP_", "UV_", "SSL_", "XDG_", "GIT_")
-#: Variables that would point a tool at another project, interpreter or repository than ours.
+_KEPT_PREFIXES = ("SSL_", "XDG_", "GIT_")
+#: How packages are reached. What else installers read from variables (targets, constraints, another
+#: interpreter …) would make another environment than the task asks for.
+_KEPT_OF_PIP = frozenset(
+    {
+        *("INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "TRUSTED_HOST"),
+        *("CERT", "CLIENT_CERT", "PROXY", "RETRIES", "TIMEOUT", "DEFAULT_TIMEOUT"),
+        *("CACHE_DIR", "KEYRING_PROVIDER", "ONLY_BINARY", "NO_BINARY", "USE_FEATURE"),
+        "CONFIG_FILE",  # of the operator; what of it counts is for whoever runs pip
+    }
+)
+_KEPT_OF_UV = frozenset(
+    {
+        *("DEFAULT_INDEX", "INDEX", "INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX"),
+        *("INDEX_STRATEGY", "INSECURE_HOST", "KEYRING_PROVIDER", "NATIVE_TLS", "SYSTEM_CERTS"),
+        *("OFFLINE", "CACHE_DIR", "NO_CACHE", "CONFIG_FILE", "NO_CONFIG", "NO_PROGRESS"),
+        *("LINK_MODE", "LOCK_TIMEOUT", "NO_BINARY", "NO_BUILD", "ONLY_BINARY"),
+        *("PYTHON_INSTALL_DIR", "PYTHON_PREFERENCE", "MANAGED_PYTHON", "NO_MANAGED_PYTHON"),
+    }
+)
+#: ``UV_INDEX_name_USERNAME``, ``UV_HTTP_TIMEOUT``, ``UV_CONCURRENT_DOWNLOADS`` …
+_KEPT_OF_UV_PREFIXES = ("INDEX_", "HTTP_", "REQUEST_", "CONCURRENT_")
+#: Variables that would point git at another repository than ours.
 _MISLEADING = frozenset(
     {
-        "UV_PYTHON",
-        "UV_PROJECT",
-        "UV_PROJECT_ENVIRONMENT",
-        "UV_SYSTEM_PYTHON",
-        "UV_WORKING_DIR",
-        "UV_CONSTRAINT",
-        "UV_OVERRIDE",
         "GIT_DIR",
         "GIT_WORK_TREE",
         "GIT_COMMON_DIR",
@@ -52,16 +66,14 @@ _MISLEADING = frozenset(
 #: What belongs to the agent's own interpreter and would reach into the child's.
 _AGENTS_OWN = frozenset(
     {
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "PYTHONSTARTUP",
-        "PYTHONEXECUTABLE",
-        "__PYVENV_LAUNCHER__",
-        "VIRTUAL_ENV",
-        "VIRTUAL_ENV_PROMPT",
+        *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "PYTHONPLATLIBDIR"),
+        *("PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONSAFEPATH", "PYTHONCASEOK"),
+        *("PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONPYCACHEPREFIX", "PYTHONBREAKPOINT"),
+        *("__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "_CE_CONDA", "_CE_M"),
     }
 )
-_AGENTS_OWN_PREFIXES = ("RAY_", "DRAY_", "CONDA_")
+#: An installer's are also where passwords of indexes are.
+_AGENTS_OWN_PREFIXES = ("RAY_", "DRAY_", "CONDA_", "MAMBA_", "PIP_", "UV_", "POETRY_", "PDM_")
 
 
 def agent_variables() -> dict[str, str]:
@@ -84,7 +96,7 @@ def git_variables(agent: Mapping[str, str]) -> dict[str, str]:
 
 
 def child_variables(agent: Mapping[str, str]) -> dict[str, str]:
-    """What a child inherits: everything but Ray's, Dray's and the agent's interpreter's.
+    """What a child inherits: everything but Ray's, Dray's, installers' and the agent's Python's.
 
     The agent's own programs leave ``PATH``, so that ``python`` is never the agent's.
     """
@@ -101,6 +113,11 @@ def child_variables(agent: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_for_tools(name: str) -> bool:
+    tool, _, rest = name.partition("_")
+    if tool == "UV":
+        return rest in _KEPT_OF_UV or rest.startswith(_KEPT_OF_UV_PREFIXES)
+    if tool == "PIP":
+        return rest in _KEPT_OF_PIP
     if name in _MISLEADING:
         return False
     return name.upper() in _KEPT or name.startswith(_KEPT_PREFIXES)
