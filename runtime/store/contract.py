@@ -155,7 +155,12 @@ class TaskEdit:
 
 @dataclass(frozen=True)
 class CloneRequest:
-    """How a clone differs from its source; None: as the source, or the default name."""
+    """How a clone differs from its source; None: as the source, or the default name.
+
+    Attributes:
+        packages: ``requested``: it asks for what its source asks for; ``resolved``: it installs
+            exactly what an agent built for its source last.
+    """
 
     id: str | None = None
     name: str | None = None
@@ -163,6 +168,7 @@ class CloneRequest:
     comment: str | None = None
     tags: list[str] | None = None
     parent_id: str | None = None
+    packages: str = "requested"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from dataclasses import replace
 from dray.runtime.causes import Cause
 from dray.runtime.clock import Clock
 from dray.runtime.errors import Conflict, InvalidInput, NotFound
+from dray.runtime.execution import EnvironmentReport, Execution
 from dray.runtime.ids import check_prefix, is_id, new_id, only_match
 from dray.runtime.machine import Command, Enqueue, Head, RequestStop
 from dray.runtime.models import Task
+from dray.runtime.resolved import PACKAGES, as_resolved
 from dray.runtime.states import State
 from dray.runtime.store import (
     audit,
@@ -66,6 +68,10 @@ WHERE task_id = ?
 """
 _ADD_TAG = "INSERT OR IGNORE INTO tags (task_id, tag, system) VALUES (?, ?, ?)"
 _DROP_TAGS = "DELETE FROM tags WHERE task_id = ?"
+_LAST_ENVIRONMENT = """
+SELECT environment FROM attempts WHERE task_id = ? AND environment IS NOT NULL
+ORDER BY epoch DESC LIMIT 1
+"""
 _FOLLOWS = "SELECT follows_parent FROM tasks WHERE id = ?"
 _MADE_BY = "SELECT by FROM audit WHERE task_id = ? AND event = 'create' ORDER BY seq DESC LIMIT 1"
 _PARENT = "SELECT parent_id FROM tasks WHERE id = ?"
@@ -248,10 +254,32 @@ class Tasks:
         Raises:
             NotFound: no such task.
             Conflict: there is a task by the id asked for.
+            InvalidInput: its packages are to be those that were built for a task of which
+                none were.
         """
         source = await self.get(task_id)
+        if request.packages == "resolved":
+            source = replace(source, execution=await self._resolved(source))
+        elif request.packages not in PACKAGES:
+            raise InvalidInput(
+                f"packages {request.packages!r} is neither requested nor resolved",
+                field="packages",
+                value=request.packages,
+            )
         clone = task_edit.cloned(source, request, new_id(), by.who)
         return await self.create(clone, by, follows_parent=request.parent_id is not None)
+
+    async def _resolved(self, task: Task) -> Execution:
+        """What a task ran with when an agent last prepared an attempt of it."""
+        row = await self._state.row(_LAST_ENVIRONMENT, (task.id,))
+        if row is None:
+            raise InvalidInput(
+                f"task {task.id[:8]} was never prepared by an agent, so there are no packages as "
+                "resolved; clone it with packages as requested",
+                field="packages",
+                task_id=task.id,
+            )
+        return as_resolved(task.execution, rows.load(EnvironmentReport, row["environment"]))
 
     async def apply(
         self, task_id: str, command: Command, by: By, *, priority: int | None = None

@@ -118,7 +118,8 @@ def edit_task(task_id: str, **changes: Any) -> Call[Task]:
 def clone_task(task_id: str, *, idempotency_key: str = "", **changes: Any) -> Call[Task]:
     """A draft with the code, parameters and settings of a task, without its outputs.
 
-    ``changes`` are ``id``, ``name``, ``project``, ``comment``, ``tags``, ``parent_id``.
+    ``changes`` are ``id``, ``name``, ``project``, ``comment``, ``tags``, ``parent_id``;
+    ``packages="resolved"`` has it install exactly what an agent built for its source.
     """
     path = at("tasks", task_id, "clone")
     return creating("POST", path, as_(Task), to_json(changes), idempotency_key)

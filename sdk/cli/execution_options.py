@@ -22,6 +22,10 @@ Manager = Annotated[
         help="Who installs: uv, pip, conda, poetry, or system in a container.",
     ),
 ]
+TorchBackend = Annotated[
+    str | None,
+    typer.Option("--torch-backend", metavar="NAME", help="Builds of PyTorch: cpu, cu128 …"),
+]
 Image = Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="Container to run in.")]
 ContainerArguments = Annotated[
     str | None,
@@ -62,10 +66,7 @@ class ExecutionOptions:
         list[str] | None,
         typer.Option("--constraint", metavar="LINE", help="Limits a package: 'numpy<2'."),
     ] = None
-    torch_backend: Annotated[
-        str | None,
-        typer.Option("--torch-backend", metavar="NAME", help="Builds of PyTorch: cpu, cu128."),
-    ] = None
+    torch_backend: TorchBackend = None
     setup_script: Annotated[
         Path | None,
         typer.Option("--setup-script", metavar="FILE", help="Shell lines to run before it."),

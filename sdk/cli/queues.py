@@ -13,6 +13,7 @@ from dray.sdk.cli.execution_options import (
     ContainerArguments,
     Image,
     Manager,
+    TorchBackend,
     container_members,
     script_of,
 )
@@ -34,6 +35,7 @@ class DefaultOptions:
     """How a queue's tasks run that do not say it themselves; None means not said."""
 
     manager: Manager = None
+    torch_backend: TorchBackend = None
     image: Image = None
     container_arguments: ContainerArguments = None
     setup_script: Annotated[
@@ -48,8 +50,12 @@ class DefaultOptions:
         container = container_members(
             self.image, self.container_arguments, script_of(self.setup_script)
         )
-        members: dict[str, Any] = {"container": container} if container else {}
-        return members if self.manager is None else {"environment_manager": self.manager, **members}
+        members = {
+            "environment_manager": self.manager,
+            "torch_backend": self.torch_backend,
+            "container": container or None,
+        }
+        return {name: value for name, value in members.items() if value is not None}
 
 
 @verb(app, "create")
@@ -119,4 +125,5 @@ def _told(defaults: RunDefaults) -> str:
     manager, container = defaults.environment_manager, defaults.container
     image = " ".join(filter(None, (container.image, container.arguments)))
     setup = "a setup script" if container.setup_script else ""
-    return ", ".join(filter(None, (image, setup, manager)))
+    torch = f"PyTorch for {defaults.torch_backend}" if defaults.torch_backend else ""
+    return ", ".join(filter(None, (image, setup, manager, torch)))

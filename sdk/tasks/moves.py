@@ -119,6 +119,7 @@ class TaskMoves(TaskBase):
         comment: str | None = None,
         parent: TaskBase | str | None = None,
         project: str | None = None,
+        packages: str = "requested",
     ) -> Self:
         """A draft with the code and parameters of a task, without its outputs.
 
@@ -128,8 +129,11 @@ class TaskMoves(TaskBase):
             comment: of the source unless said.
             parent: a task or its id; the source's own parent, else the source, unless said.
             project: id or full name; of the source unless said.
+            packages: ``requested``: those its source asks for; ``resolved``: exactly those that
+                an agent installed for its source, with the same Python.
 
         Raises:
+            InvalidInput: no agent has prepared the source, so nothing is resolved.
             WrongType: no task and no id.
             UnknownTask: no task has the id.
         """
@@ -140,6 +144,7 @@ class TaskMoves(TaskBase):
             "comment": comment,
             "parent_id": None if parent is None else _id_of(parent, "parent"),
             "project": project,
+            "packages": None if packages == "requested" else packages,
         }
         given = {key: value for key, value in changes.items() if value is not None}
         source_id = _id_of(source_task, "source_task")

@@ -9,7 +9,7 @@ import pytest
 from dray.runtime import causes
 from dray.runtime.causes import Cause
 from dray.runtime.errors import AmbiguousId, Conflict, InvalidInput, NotEditable, NotFound
-from dray.runtime.execution import Execution
+from dray.runtime.execution import EnvironmentReport, Execution
 from dray.runtime.ids import new_id
 from dray.runtime.machine import Enqueue, Finish, Reset
 from dray.runtime.models import Artifact, ConfigObject, OnLost, Parameter, Policy, Task, TaskType
@@ -368,3 +368,26 @@ async def test_a_whole_task_can_be_made_again_from_its_json(world: World) -> Non
     task = await world.draft(**FULL)
     again = await world.store.tasks.create(Task(**{**vars(task), "id": ""}), BY)
     assert again.execution == task.execution
+
+
+async def test_a_clone_as_resolved_installs_what_the_last_attempt_ran_with(world: World) -> None:
+    task_id, epoch = await world.running()
+    report = EnvironmentReport("key", True, 1.5, "3.11.7", ["numpy==2.1"], manager="uv")
+    await world.store.attempts.set_environment(task_id, epoch, report)
+    clone = await world.store.tasks.clone(task_id, CloneRequest(packages="resolved"), BY)
+    assert (clone.execution.packages, clone.execution.packages_from) == (["numpy==2.1"], "task")
+    assert clone.execution.python_version == "3.11.7"
+    asked = await world.store.tasks.clone(task_id, CloneRequest(), BY)
+    assert asked.execution == (await world.store.tasks.get(task_id)).execution
+
+
+@pytest.mark.parametrize(
+    ("packages", "message"), [("resolved", "was never prepared"), ("newest", "neither requested")]
+)
+async def test_packages_that_nobody_resolved_are_refused(
+    world: World, packages: str, message: str
+) -> None:
+    source = await world.draft()
+    with pytest.raises(InvalidInput, match=message) as refused:
+        await world.store.tasks.clone(source.id, CloneRequest(packages=packages), BY)
+    assert refused.value.details["field"] == "packages"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dray.runtime.execution import Container
+from dray.runtime.execution import Container, EnvironmentReport
 from dray.runtime.states import State
 from tests.unit.cli.conftest import Cli, Server
 
@@ -235,3 +235,15 @@ def test_what_surrounds_its_process_is_edited_and_taken_away(
     assert (execution.container, execution.variables) == (Container(), {})
     assert (execution.setup_script, execution.environment_manager) == ("", "pip")
     assert cli("task", "edit", task.id, "--env", "N").code == 2
+
+
+def test_a_clone_installs_what_was_built_for_its_source(cli: Cli, server: Server) -> None:
+    run = server.running(execution={"packages": ["numpy"]})
+    report = EnvironmentReport("k", False, 1.0, "3.11.7", ["numpy==2.1.0"], manager="uv")
+    server.do(server.store.attempts.set_environment(run.task_id, run.epoch, report))
+    answer = cli("task", "clone", run.task_id, "--packages", "resolved")
+    assert server.client.get_task(answer.out.strip()).execution.packages == ["numpy==2.1.0"]
+    answer = cli("task", "clone", run.task_id)
+    assert server.client.get_task(answer.out.strip()).execution.packages == ["numpy"]
+    refused = cli("task", "clone", server.draft().id, "--packages", "resolved")
+    assert (refused.code, "never prepared by an agent" in refused.err) == (2, True)
