@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from dray.envbuilder.bytecode import compile_bytecode
 from dray.envbuilder.cache import trim
 from dray.envbuilder.choice import choose
 from dray.envbuilder.environment import Environment
+from dray.envbuilder.gitoptions import git_options
 from dray.envbuilder.hooks import node_hooks
 from dray.envbuilder.launch import launch_plan
 from dray.envbuilder.limits import limits_of
@@ -127,23 +128,29 @@ def _tell(**members: object) -> None:
     print(json.dumps(codec.to_json(members)), flush=True)
 
 
+def _end(cause: Cause | None = None, notes: Sequence[str] = ()) -> None:
+    """Nothing more will be found out."""
+    _tell(cause=cause, notes=list(notes), looked_at=True)
+
+
 async def _build(
     order: AheadOrder, settings: Settings, folder: Path, is_wanted: asyncio.Event
 ) -> None:
     execution = with_defaults(order.execution, own_defaults(settings))
     if execution.container.image:
-        _tell(notes=["what runs in a container is not built ahead"])
+        _end(notes=["what runs in a container is not built ahead"])
         return
     node, code, place = NodePaths(settings.cache), folder / "code", YieldingPlace(NODE)
     limits = limits_of(settings)
     try:
         with Client(order.url, order.token, retries=0) as client:
-            await prepare_source(execution, code, node, GatewayBlobs(client), _LOG)
+            blobs, git = GatewayBlobs(client), git_options(settings)
+            await prepare_source(execution, code, node, blobs, _LOG, git=git)
         spec = await choose(execution, code)
         environment = await ensure_environment(spec, node, _LOG, place=place, limits=limits)
     except (DrayError, OSError) as exc:
         cause = refused_cause(exc)
-        _tell(cause=cause) if cause else _tell(notes=[str(exc)])
+        _end(cause, [] if cause else [str(exc)])
         return
     with environment:
         _tell(environment=environment.report)
@@ -162,7 +169,7 @@ async def _look_at(
         plan = launch_plan(execution, environment, code, code, {}, hooks=hooks)
     except PreparationFailed as exc:
         cause = start_cause(exc)
-        _tell(cause=cause) if cause else _tell(notes=[str(exc)])
+        _end(cause, [] if cause else [str(exc)])
         return
     smoke = await check_imports(
         execution,
@@ -171,7 +178,7 @@ async def _look_at(
         place=YieldingPlace(NODE),
         is_open=bool(hooks.setup_script.strip()),
     )
-    _tell(cause=smoke.cause, notes=list(smoke.notes))
+    _end(smoke.cause, smoke.notes)
 
 
 def refused_cause(exc: Exception) -> Cause | None:

@@ -72,6 +72,7 @@ class _Build:
         process: that does it, once it has begun.
         output: what that found out.
         log: the end of what it said.
+        began: monotonic time.
     """
 
     order: AheadOrder
@@ -81,13 +82,7 @@ class _Build:
     process: ChildProcess | None = None
     output: bytes = b""
     log: bytes = b""
-
-    def keep(self, stream: str, data: bytes) -> None:
-        """What the process writes."""
-        if stream == "stdout":
-            self.output += data
-        else:
-            self.log = (self.log + data)[-LOG_BYTES:]
+    began: float = field(default_factory=time.monotonic)
 
 
 class BuilderActor:
@@ -209,24 +204,40 @@ class BuilderActor:
             self._idle_since = time.monotonic()
 
     async def _see_through(self, build: _Build) -> None:
-        order, began = build.order, time.monotonic()
-        report = AheadReport(notes=["it was given up: its task has its turn, or left its queue"])
+        order = build.order
+        last = AheadReport(notes=["it was given up: its task has its turn, or left its queue"])
         try:
             with self._busy(), build.scope:
                 async with self._one:
                     await self._until_calm()
-                    report = await self._work(build)
+                    last = await self._work(build)
         except Exception as exc:  # a fault of ours must not leave whoever waits without an answer
             log.exception("the environment of task %s could not be seen to", order.task_id[:8])
-            report = AheadReport(notes=[f"its builder failed: {exc!r}"])
+            last = AheadReport(notes=[f"its builder failed: {exc!r}"])
         finally:
             del self._builds[order.content]
-            seconds = time.monotonic() - began
-            build.report.set_result(replace(report, node=self._name, seconds=seconds))
+            self._tell(build, last)
+        report = build.report.result()
         if report.environment is not None and report.cause is None:
-            self._reports[order.content] = build.report.result()
+            self._reports[order.content] = report
             while len(self._reports) > REMEMBERED:
                 self._reports.popitem(last=False)
+
+    def _keep(self, build: _Build, stream: str, data: bytes) -> None:
+        """What the process of a build writes; its report is not for long what all of it is."""
+        if stream != "stdout":
+            build.log = (build.log + data)[-LOG_BYTES:]
+            return
+        build.output += data
+        if data.endswith(b"\n"):
+            report = ahead_process.report_of(build.output.decode("utf-8", "replace"))
+            if report.looked_at:  # what it does from now on is for those who run there
+                self._tell(build, report)
+
+    def _tell(self, build: _Build, report: AheadReport) -> None:
+        if not build.report.done():
+            seconds = time.monotonic() - build.began
+            build.report.set_result(replace(report, node=self._name, seconds=seconds))
 
     async def _work(self, build: _Build) -> AheadReport:
         """Do it in a process of its own; cancelling ends that with everything below it."""
@@ -234,7 +245,9 @@ class BuilderActor:
         command = await finish_in_thread(asyncio.to_thread(self._lay, folder, build.order))
         try:
             build.process = process = await self._supervisor.spawn(
-                command, cwd=folder, on_output=build.keep
+                command,
+                cwd=folder,
+                on_output=lambda stream, data: self._keep(build, stream, data),
             )
             try:
                 status = await process.wait()

@@ -154,13 +154,15 @@ class AheadReport:
         environment: what was built or found there; None: nothing.
         cause: why the task is certain to fail; None: nothing says so.
         notes: sentences about what did not work here, and may where the task runs.
-        seconds: for everything.
+        looked_at: nothing more will be found out.
+        seconds: until then.
     """
 
     node: str = ""
     environment: EnvironmentReport | None = None
     cause: Cause | None = None
     notes: list[str] = field(default_factory=list[str])
+    looked_at: bool = False
     seconds: float = 0.0
 
 
