@@ -32,10 +32,10 @@ _NO_SSH = re.compile(r"cannot run .*ssh|ssh: not found|ssh: command not found")
 #: What git says of a repository on this disk whose files are damaged.
 _DAMAGED = re.compile(
     r"is empty$|is corrupt|bad object|unable to read|bad config|inflate|not a git repository"
-    r"|does not point to a valid object|missing (?:blob|tree|commit|object)|packfile|pack-objects"
+    r"|does not point to a valid object|missing (?:blob|tree|commit|object)|packfile|bad signature"
     r"|Could not read [0-9a-f]{40}|did not send all necessary objects|unable to find [0-9a-f]{40}"
     r"|invalid object|index file .* is too small|non-monotonic index|object file|unresolved deltas",
-    re.MULTILINE | re.IGNORECASE,
+    re.IGNORECASE,
 )
 
 
@@ -109,5 +109,9 @@ def why_unreachable(access: Access, said: str) -> str:
 
 
 def is_damage(said: str) -> bool:
-    """Whether git may be speaking of files on this disk that are broken."""
-    return _DAMAGED.search(said) is not None
+    """Whether git may be speaking of files on this disk that are broken.
+
+    It can do so in passing, and fetch again what it cannot read.
+    """
+    ours = (line for line in said.splitlines() if line.startswith(("error:", "fatal:", "missing")))
+    return any(_DAMAGED.search(line) for line in ours)

@@ -154,7 +154,7 @@ class Mirror:
         """Fetch what leads to the commit; a mirror that turns out to be damaged is made again."""
         finished, found = await self._fetch_once(revision, ref, commit)
         known = bool(commit) and not revision.is_exact
-        if (finished.code != 0 and is_damage(finished.tail)) or (known and not found):
+        if is_damage(finished.tail) or (known and not found):
             say(self._log, f"the mirror of {self.url} on this node is damaged; making it again")
             await finish_in_thread(asyncio.to_thread(self._set_aside))
             finished, found = await self._fetch_once(revision, ref, commit)

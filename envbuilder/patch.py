@@ -12,6 +12,7 @@ _HEADER = re.compile(
 _UNPREFIXED = re.compile(r"^diff --git (?P<path>.+) (?P=path)$")
 _RENAME = re.compile(r"^(?:rename|copy) from (?P<path>.+)$")
 _HUNK = re.compile(r"^@@ -(?P<old>\d+)(?:,(?P<n_old>\d+))? \+(?P<new>\d+)(?:,(?P<n_new>\d+))? @@")
+_DIRTY = re.compile(r"^([-+]Subproject commit [0-9a-f]+)-dirty$")
 _NEW_NAME = re.compile(r"^\+\+\+ (?P<path>[^\t\n]+)")
 _OLD_NAME = re.compile(r"^--- (?P<path>[^\t\n]+)")
 #: How git names the file that a patch does not fit.
@@ -63,7 +64,8 @@ def read_patch(diff: str) -> Patch:
     lines = text.split("\n")[:-1]
     if lines and all(line.endswith("\r") for line in lines):
         lines = [line[:-1] for line in lines]
-    lines = _made_whole(lines)
+    # Changes within a submodule are no part of a diff; that there were some says its suffix.
+    lines = [_DIRTY.sub(r"\1", line) for line in _made_whole(lines)]
     strip = 0 if _is_unprefixed(lines) else 1
     files = _files(lines, strip)
     return Patch("\n".join(lines) + "\n", strip, _has_context(lines), tuple(files))

@@ -132,7 +132,7 @@ async def test_a_submodule_that_was_moved_to_another_commit_is_there(
     repository.add_submodule(library.url, "lib", first)
     diff = (
         f"diff --git a/lib b/lib\nindex {first[:7]}..{second[:7]} 160000\n--- a/lib\n+++ b/lib\n"
-        f"@@ -1 +1 @@\n-Subproject commit {first}\n+Subproject commit {second}\n"
+        f"@@ -1 +1 @@\n-Subproject commit {first}\n+Subproject commit {second}-dirty\n"
     )
     await prepare(Execution(repository=repository.url, diff=diff), code, node, log)
     assert (code / "lib" / "lib.py").read_text() == "2\n"
