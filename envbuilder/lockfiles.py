@@ -13,18 +13,20 @@ from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.projects import Table, read_toml
 from dray.envbuilder.requirements import Code
 
+CONDA_LOCK = "conda-lock.yml"
 #: Lock files that each manager reads, the best one first.
 LOCKS: dict[str, tuple[str, ...]] = {
     "uv": ("uv.lock", "pylock.toml"),
     "pip": ("pylock.toml",),
     "poetry": ("poetry.lock",),
-    "conda": ("environment.yml", "environment.yaml"),
+    "conda": (CONDA_LOCK, "environment.yml", "environment.yaml"),
 }
 #: Who installs what a lock file says, where nobody says who.
 MANAGER_OF = {
     "uv.lock": "uv",
     "pylock.toml": "uv",
     "poetry.lock": "poetry",
+    CONDA_LOCK: "conda",
     "environment.yml": "conda",
     "environment.yaml": "conda",
 }
@@ -203,6 +205,10 @@ def _conda(path: str, text: str, code: Code) -> Locked:
     return Locked(files, places, root or ".")
 
 
+def _conda_lock(path: str, text: str, code: Code) -> Locked:  # noqa: ARG001
+    return Locked([path], project=posixpath.dirname(path) or ".")
+
+
 def _present(place: str, path: str, code: Code) -> str:
     if not code.exists(place):
         raise environment_failed(
@@ -216,6 +222,7 @@ _READERS: dict[str, Callable[[str, str, Code], Locked]] = {
     "uv.lock": _uv,
     "pylock.toml": _pylock,
     "poetry.lock": _poetry,
+    CONDA_LOCK: _conda_lock,
     "environment.yml": _conda,
     "environment.yaml": _conda,
 }

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from dray.envbuilder import projects
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.lockfiles import LOCKS, MANAGER_OF, Locked, read_lock, read_script_lock
+from dray.envbuilder.lockfiles import (
+    CONDA_LOCK,
+    LOCKS,
+    MANAGER_OF,
+    Locked,
+    read_lock,
+    read_script_lock,
+)
 from dray.envbuilder.requirements import Code, Wanted, exists_in, read_files, read_lines
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Execution
@@ -20,6 +27,8 @@ PROJECT = "pyproject.toml"
 _REQUIREMENTS = "requirements.txt"
 #: Managers that read a script's header.
 _READ_HEADERS = ("", "uv", "pip")
+#: Locks that say every version; they come before what a task itself names.
+_EXACT = (*LOCKS["uv"], *LOCKS["poetry"], CONDA_LOCK)
 #: More of a script is not looked at: a header stands above the code.
 _SCRIPT_LIMIT_BYTES = 1 << 20
 
@@ -72,7 +81,7 @@ class CodeFolder:
         if asked == "lock":
             raise self._nothing_found(self._looked_for_locks())
         if asked == "task" or (not asked and self._execution.packages):
-            return Origin("task", read_lines(self._execution.packages, self.code))
+            return Origin("task", self._packages())
         found = self._requirements_files() or self._conda_file() or self._project()
         if found is None and asked == "repository":
             paths = [*map(_at(_REQUIREMENTS), self._downwards())]
@@ -91,6 +100,12 @@ class CodeFolder:
         except (OSError, UnicodeDecodeError):
             return None
 
+    def _packages(self) -> Wanted:
+        """The task's lines; conda has words of its own, which its builder reads."""
+        if self._manager == "conda":
+            return Wanted(requirements=[line for line in self._execution.packages if line.strip()])
+        return read_lines(self._execution.packages, self.code)
+
     def _header(self) -> Origin | None:
         """What the script says itself, as uv takes it before the project around it."""
         if self._manager not in _READ_HEADERS or self._execution.binary:
@@ -108,7 +123,7 @@ class CodeFolder:
         return self._declared(path, projects.declared_by_script(header, path))
 
     def _lock(self) -> Origin | None:
-        names = LOCKS.get(self._manager, ()) if self._manager else (*LOCKS["uv"], *LOCKS["poetry"])
+        names = LOCKS.get(self._manager, ()) if self._manager else _EXACT
         found = self._nearest_lock(names)
         return found or (self._conda_file() if self._execution.packages_from else None)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dray.envbuilder.builders.base import Builder
+from dray.envbuilder.builders.conda import CondaBuilder
 from dray.envbuilder.builders.pip import PipBuilder
+from dray.envbuilder.builders.poetry import PoetryBuilder
 from dray.envbuilder.builders.system import SystemBuilder
 from dray.envbuilder.builders.uv import UvBuilder
 from dray.envbuilder.failures import environment_failed
@@ -14,6 +16,8 @@ from dray.envbuilder.failures import environment_failed
 BUILDERS: dict[str, Callable[[], Builder]] = {
     "uv": UvBuilder,
     "pip": PipBuilder,
+    "poetry": PoetryBuilder,
+    "conda": CondaBuilder,
     "system": SystemBuilder,
 }
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from dray.envbuilder.builders.pipconfig import pip_variables
 from dray.envbuilder.builders.relocation import relocate_scripts
-from dray.envbuilder.builders.sources import copy_sources
 from dray.envbuilder.builders.venvs import make_venv
 from dray.envbuilder.environment import python_of
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.interpreters import Interpreter
+from dray.envbuilder.localpackages import project_copy, version_variables
 from dray.envbuilder.log import LogWriter, NoLog, say
 from dray.envbuilder.place import Place
 from dray.envbuilder.process import finish_in_thread
@@ -43,14 +42,16 @@ for folder in filter(None, folders):
         break
 """
 
-#: Where local packages are built, in the environment in the making.
-_SOURCES = ".sources"
 
+#: The first that installs what a ``pylock.toml`` says.
+_READS_LOCKS = "pip>=26.1"
 _PIP_ITSELF = re.compile(r"pip\s*([<>=!~\[;@ ].*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class _Job:
+class PipJob:
+    """An environment that has pip, and what it is to get."""
+
     spec: EnvironmentSpec
     folder: Path
     env: Mapping[str, str]
@@ -60,6 +61,7 @@ class _Job:
 
     @property
     def python(self) -> Path:
+        """Its interpreter, which runs its pip."""
         return python_of(self.folder)
 
 
@@ -81,63 +83,73 @@ class PipBuilder:
         """See :class:`dray.envbuilder.builders.base.Builder`."""
         env = installer_variables(agent_variables())
         await make_venv(interpreter, folder, env, log, place)
-        await bring_pip(folder, env, log, place)
-        if spec.requirements or spec.local:
+        locks = [file.path for file in spec.files if PurePosixPath(file.path).match("pylock*.toml")]
+        await bring_pip(folder, env, log, place, wanted=_READS_LOCKS if locks else "")
+        if spec.requirements or spec.local or locks:
             lines = [*spec.requirements, *spec.constraints, *spec.index_urls, *spec.find_links]
-            await _install(_Job(spec, folder, env, log, place, await reveal(lines)))
+            await _install(PipJob(spec, folder, env, log, place, await reveal(lines)), locks)
         await finish_in_thread(asyncio.to_thread(relocate_scripts, folder))
 
 
-async def bring_pip(folder: Path, env: Mapping[str, str], log: LogWriter, place: Place) -> None:
+async def bring_pip(
+    folder: Path, env: Mapping[str, str], log: LogWriter, place: Place, *, wanted: str = ""
+) -> None:
     """Put pip into the environment in ``folder``: its interpreter's own, else an index's.
+
+    Args:
+        wanted: a requirement on pip that the interpreter's own does not meet; empty: none.
 
     Raises:
         PreparationFailed: the interpreter came without pip, and no index has it.
     """
     python = python_of(folder)
-    told = await place.run([python, "-I", "-B", "-c", _BUNDLED], env=env, keep_stdout=True)
     install = [uv_program(), "pip", "install", "--quiet", "--no-progress", "--python", python]
-    if told.code == 0 and told.stdout.strip():
+    told = await place.run([python, "-I", "-B", "-c", _BUNDLED], env=env, keep_stdout=True)
+    if not wanted and told.code == 0 and told.stdout.strip():
         wheels, *names = json.loads(told.stdout)
         offline = ["--offline", "--no-index", "--find-links", wheels]
         finished = await place.run([*install, *offline, *names], env=env, log=NoLog())
         if finished.code == 0:
             return
-    say(log, "the interpreter came without pip (Debian: python3-venv); taking it from an index")
-    finished = await place.run([*install, "--offline", "pip"], env=env, log=NoLog())
+    if wanted:
+        say(log, f"pylock.toml needs {wanted}; taking it from an index")
+    else:
+        say(log, "the interpreter came without pip (Debian: python3-venv); taking an index's")
+    wanted = wanted or "pip"
+    finished = await place.run([*install, "--offline", wanted], env=env, log=NoLog())
     if finished.code != 0:
-        finished = await place.run([*install, "pip"], env=env, log=log)
+        finished = await place.run([*install, wanted], env=env, log=log)
     if finished.code != 0:
         raise environment_failed(
-            "this interpreter came without pip and no package index of the node has it; install "
-            "Debian's python3-venv there, or set execution.environment_manager to uv",
+            f"no package index of the node has {wanted}, and this interpreter came without it; "
+            "install Debian's python3-venv there, or set execution.environment_manager to uv",
             finished.tail,
         )
 
 
-async def _install(job: _Job) -> None:
+async def _install(job: PipJob, locks: list[str]) -> None:
     """Everything the task asks for; a pip that it asks for comes first, and does the rest."""
     spec = job.spec
-    await _run_pip(job, [line for line in spec.requirements if _PIP_ITSELF.fullmatch(line)])
+    await install_with_pip(job, [line for line in spec.requirements if _PIP_ITSELF.fullmatch(line)])
     rest = [line for line in spec.requirements if not _PIP_ITSELF.fullmatch(line)]
-    if not spec.local:
-        await _run_pip(job, rest)
+    local = [package.requirement for package in spec.local if not package.by_name]
+    if not spec.local and not locks:
+        await install_with_pip(job, rest)
         return
-    sources = job.folder / _SOURCES
-    try:
-        await finish_in_thread(asyncio.to_thread(copy_sources, spec, sources))
-        locals_ = [package.requirement for package in spec.local]
+    async with project_copy(spec, job.folder) as copy:
+        job = replace(job, env={**job.env, **version_variables(spec, copy)})
+        for path in locks:
+            extras = f"[{','.join(spec.extras)}]" if spec.extras else ""
+            await install_with_pip(job, [f"--requirement {copy / path}{extras}"], cwd=copy)
         if any("--hash=" in line for line in rest):  # then pip takes nothing that has no hash
-            await _run_pip(job, rest)
-            await _run_pip(job, locals_, ["--no-deps"], sources)
+            await install_with_pip(job, rest, cwd=copy)
+            await install_with_pip(job, local, ["--no-deps"], copy)
         else:
-            await _run_pip(job, [*rest, *locals_], [], sources)
-    finally:
-        await finish_in_thread(asyncio.to_thread(shutil.rmtree, sources, ignore_errors=True))
+            await install_with_pip(job, [*rest, *local], cwd=copy)
 
 
-async def _run_pip(
-    job: _Job, lines: list[str], options: Sequence[str] = (), cwd: Path | None = None
+async def install_with_pip(
+    job: PipJob, lines: list[str], options: Sequence[str] = (), cwd: Path | None = None
 ) -> None:
     """``pip install`` of requirement ``lines``, if there are any.
 

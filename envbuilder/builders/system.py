@@ -1,8 +1,9 @@
-"""The Python of a container as it is: nothing is installed."""
+"""The Python of a container image as it is: nothing is installed, all that it has is there."""
 
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 
 from dray.envbuilder.environment import python_of
@@ -11,18 +12,33 @@ from dray.envbuilder.interpreters import Interpreter
 from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.place import Place
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.surroundings import agent_variables, installer_variables
+
+#: The first program of those named that is of the version named first.
+_FIND = """
+wanted=$1; shift
+for program; do
+    version=$("$program" -I -c 'import platform; print(platform.python_version())' 2>/dev/null)
+    [ "$version" = "$wanted" ] && command -v "$program" && exit 0
+done
+exit 1
+"""
 
 
 class SystemBuilder:
-    """A folder with a link to the image's interpreter, which goes on to see its own packages."""
+    """A program of one line that starts the image's own Python.
+
+    A link would not do: Python would look for its packages beside the link, and a virtual
+    environment on top would not see those of an image whose Python is in one itself.
+    """
 
     async def interpreter(self, spec: EnvironmentSpec, place: Place) -> Interpreter:
         """See :class:`dray.envbuilder.builders.base.Builder`."""
         if not place.mark:
             raise environment_failed(
-                "environment_manager is 'system', the Python of a container as it is, and the task "
-                "names no container: give an image with task.set_base_docker(docker_image=...), or "
-                "choose another manager",
+                "environment_manager is system, which is for containers: it runs a task on all "
+                "that the image has installed; name an image "
+                "(task.set_base_docker(docker_image=…)), or set environment_manager to uv",
                 field="execution.environment_manager",
                 value="system",
             )
@@ -37,13 +53,24 @@ class SystemBuilder:
         place: Place,
     ) -> None:
         """See :class:`dray.envbuilder.builders.base.Builder`."""
-        _ = place
-        if spec.requirements:
-            say(log, "the image's own packages are used; those of the task are not installed")
-        # Without a pyvenv.cfg beside it, an interpreter follows the link to where it belongs.
-        await asyncio.to_thread(_link, interpreter.path, python_of(folder))
+        if spec.requirements or spec.local:
+            say(log, "environment_manager is system: the task's packages are not installed")
+        minor = ".".join(interpreter.version.split(".")[:2])
+        names = ["python3", "python", f"python{minor}", str(interpreter.path)]
+        found = await place.run(
+            ["/bin/sh", "-c", _FIND, "sh", interpreter.version, *names],
+            env=installer_variables(agent_variables()),
+            keep_stdout=True,
+        )
+        if found.code != 0:
+            raise environment_failed(
+                f"the image has no Python {interpreter.version} on its PATH", found.tail
+            )
+        await asyncio.to_thread(_write_starter, folder, found.stdout.strip())
 
 
-def _link(interpreter: Path, link: Path) -> None:
-    link.parent.mkdir(parents=True)
-    link.symlink_to(interpreter)
+def _write_starter(folder: Path, python: str) -> None:
+    starter = python_of(folder)
+    starter.parent.mkdir(parents=True)
+    starter.write_text(f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n', "utf-8")
+    starter.chmod(0o755)
