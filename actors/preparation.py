@@ -34,6 +34,7 @@ from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
 from dray.runtime.execution import Container, EnvironmentReport, Execution, RunDefaults
+from dray.runtime.hardware import cuda_version
 from dray.runtime.paths import AttemptPaths
 from dray.runtime.run_defaults import with_defaults
 from dray.sdk.client import Client
@@ -49,6 +50,7 @@ class Prepared:
         setup: tells what setup scripts, which run in the child first, say; None: there are none.
         image: by digest, that it runs in; empty: in no container.
         box: its container; None: it runs in none.
+        cuda: version that the node's driver speaks; empty: it has none.
     """
 
     plan: LaunchPlan
@@ -57,11 +59,17 @@ class Prepared:
     setup: SetupOutput | None = None
     image: str = ""
     box: Box | None = None
+    cuda: str = ""
 
     @property
     def report(self) -> EnvironmentReport:
         """What was prepared, as the attempt tells it."""
-        return replace(self.environment.report, commit=self.source.commit, image=self.image)
+        return replace(
+            self.environment.report,
+            commit=self.source.commit,
+            image=self.image,
+            cuda=self.cuda,
+        )
 
 
 async def prepare(
@@ -101,10 +109,12 @@ async def prepare(
         environment.release()
         raise
     output = None if setup is None else setup.output
+    prepared = Prepared(
+        launched, environment, source, output, cuda=await asyncio.to_thread(cuda_version)
+    )
     if isinstance(place, ContainerPlace):
-        image = place.image.digest
-        return Prepared(launched, environment, source, output, image, place.box)
-    return Prepared(launched, environment, source, output)
+        return replace(prepared, image=place.image.digest, box=place.box)
+    return prepared
 
 
 async def _revealed(variables: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -156,6 +157,16 @@ class _Gpus:
             "gpu_driver": _text(self._nvml.nvmlSystemGetDriverVersion()),
         }
 
+    def cuda_version(self) -> str:
+        if self._nvml is None:
+            return ""
+        try:
+            number = int(self._nvml.nvmlSystemGetCudaDriverVersion())
+        except Exception as exc:  # a library older than the call, a driver that has gone
+            log.debug("the version of CUDA is not known: %s", exc)
+            return ""
+        return f"{number // 1000}.{number % 1000 // 10}"
+
     def close(self) -> None:
         nvml, self._nvml, self._handles = self._nvml, None, {}
         if nvml is not None:
@@ -174,6 +185,19 @@ class _Gpus:
 
     def _power(self, handle: Any) -> dict[str, float]:
         return {"power_w": self._nvml.nvmlDeviceGetPowerUsage(handle) / 1000.0}
+
+
+@cache
+def cuda_version() -> str:
+    """The CUDA that this machine's NVIDIA driver speaks, such as ``12.4``; empty: it has none.
+
+    Asked once a process, for it takes a moment where there are many GPUs.
+    """
+    gpus = _Gpus(None)
+    try:
+        return gpus.cuda_version()
+    finally:
+        gpus.close()
 
 
 def host_facts() -> dict[str, str]:

@@ -9,6 +9,7 @@ from dray.runtime.execution import EnvironmentReport, Execution
 
 #: What a clone installs: what its source asks for, or what was built for that.
 PACKAGES = ("requested", "resolved")
+_TORCH_BUILD = re.compile(r"torch==[^+]+\+(?P<build>cpu|xpu|cu\d+|rocm[\d.]+)$")
 #: A package of the code itself, installed from its copy in the environment in the making.
 _OF_THE_CODE = re.compile(r"^\S+ @ file://\S*/\.project(?P<path>/[^#?]*)?")
 
@@ -29,10 +30,16 @@ def as_resolved(execution: Execution, report: EnvironmentReport) -> Execution:
         groups=[],
         constraints=[],
         environment_manager="uv" if report.manager == "poetry" else report.manager,
-        torch_backend=report.torch_backend or execution.torch_backend,
+        torch_backend=_torch_build(report.installed) or execution.torch_backend,
         container=replace(container, image=report.image) if report.image else container,
         commit=execution.commit or report.commit,
     )
+
+
+def _torch_build(installed: list[str]) -> str:
+    """The build of PyTorch that is installed, such as ``cu128``; empty: none, or no special one."""
+    found = (_TORCH_BUILD.match(line) for line in installed)
+    return next((match["build"] for match in found if match), "")
 
 
 def requirements_of(installed: list[str]) -> list[str]:

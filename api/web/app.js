@@ -2,7 +2,7 @@
 // Whatever users wrote is put on the page as text nodes only.
 
 import { $, element, row, stateOf, when } from "./dom.js";
-import { fillAttempts, fillDrained, fillLife } from "./life.js";
+import { fillAttempts, fillDrained, fillEnvironment, fillLife } from "./life.js";
 import { fillPlots, fillSamples } from "./plots.js";
 import { ConsoleView } from "./terminal.js";
 
@@ -56,6 +56,7 @@ function fillTask(task, why, attempts) {
   };
   const shown = Object.entries(facts).filter(([, value]) => value);
   $("#task dl").replaceChildren(...shown.flatMap(([k, v]) => [element("dt", k), element("dd", v)]));
+  fillEnvironment(task);
   fillAttempts(attempts);
   const rows = Object.entries(task.metrics).flatMap(([title, series]) =>
     Object.entries(series).map(([name, m]) =>

@@ -25,6 +25,28 @@ export function fillLife(task, why) {
   return facts;
 }
 
+// What was asked for and what was built, for every attempt that was prepared.
+export function fillEnvironment(task) {
+  const asked = task.execution, built = task.attempt?.environment;
+  const facts = {
+    "Setup script": asked.setup_script.trim(),
+    Variables: Object.entries(asked.variables).map(([name, value]) => `${name}=${value}`).join("\n"),
+    "Imports from": asked.python_path.join(", "),
+    "Packages asked for": asked.packages.join("\n"),
+    ...(built && {
+      Environment: `${built.key.slice(0, 12)}, ${built.reused ? "reused" : "built"} in ${built.seconds.toFixed(1)} s`,
+      "Built by": [built.manager, built.origin && `from ${built.origin}`].filter(Boolean).join(" "),
+      Python: [built.python, built.platform].filter(Boolean).join(" on "),
+      CUDA: built.cuda, Image: built.image, Commit: built.commit,
+      Installed: built.installed.join("\n"),
+    }),
+  };
+  const shown = Object.entries(facts).filter(([, value]) => value);
+  $("#environment dl").replaceChildren(
+    ...shown.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+  $("#environment").hidden = !shown.length;
+}
+
 function fillAbort(task) {
   const button = $("#abort");
   const stopping = task.state === "running" && task.cause; // also one that cannot hear of it yet

@@ -77,12 +77,28 @@ def _add_attempt(facts: Facts, task: Task, attempt: Attempt) -> None:
     facts.add("agent", attempt.agent)
     facts.add("node", attempt.node)
     facts.add("environment", environment(attempt.environment))
+    _add_report(facts, attempt.environment)
     facts.add("first line after", words.duration(seconds_to_first_line(task)))
     facts.add("counts from iteration", task.initial_iteration or None)
     facts.add("unreachable since", words.moment(attempt.unreachable_since))
     facts.group("Console")
     for stream, receipt in attempt.receipt.items():
         facts.add(stream, receipt_words(receipt))
+
+
+def _add_report(facts: Facts, report: EnvironmentReport | None) -> None:
+    """What was really prepared, where that is more than was asked for."""
+    if report is None:
+        return
+    by = (report.manager, f"from {report.origin}" if report.origin else "")
+    facts.add("built by", " ".join(filter(None, by)))
+    facts.add("built in", words.duration(report.build_seconds) if report.build_seconds else None)
+    facts.add("platform", report.platform)
+    facts.add("CUDA of the driver", report.cuda)
+    facts.add("builds of PyTorch", report.torch_backend)
+    facts.add("image", report.image)
+    facts.add("commit that ran", report.commit)
+    facts.add("installed", ", ".join(report.installed))
 
 
 def _add_earlier(facts: Facts, attempts: Sequence[Attempt]) -> None:
@@ -131,8 +147,21 @@ def _add_execution(facts: Facts, task: Task) -> None:
     facts.add("container", " ".join(filter(None, (container.image, container.arguments))))
     facts.add("container setup", container.setup_script)
     facts.add("output to", execution.output_uri)
+    facts.add("system packages", " ".join(execution.system_packages))
+    facts.add("setup script", execution.setup_script.rstrip())
+    variables = [f"{name}={value}" for name, value in sorted(execution.variables.items())]
+    facts.add("variables", shlex.join(variables))
+    facts.add("imports from", " ".join(execution.python_path))
     facts.add("python", execution.python_version)
+    facts.add("manager", execution.environment_manager)
+    facts.add("packages from", execution.packages_from)
     facts.add("packages", ", ".join(execution.packages))
+    facts.add("extras", ", ".join(execution.extras))
+    facts.add("groups", ", ".join(execution.groups))
+    facts.add("constraints", ", ".join(execution.constraints))
+    facts.add("indexes", " ".join(execution.index_urls))
+    facts.add("find links", " ".join(execution.find_links))
+    facts.add("torch backend", execution.torch_backend)
     facts.add("resources", execution.resources.label())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
+from dray.runtime import hardware
 from dray.runtime.hardware import GPU_TITLE, MACHINE_TITLE, Sampler, host_facts
 
 
@@ -43,6 +44,9 @@ class FakeNvml(types.ModuleType):
 
     def nvmlSystemGetDriverVersion(self) -> str:
         return "999.1"
+
+    def nvmlSystemGetCudaDriverVersion(self) -> int:
+        return 12040
 
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
         return types.SimpleNamespace(gpu=40 + handle)
@@ -129,3 +133,15 @@ def test_host_facts_are_text_by_name(nvml: FakeNvml) -> None:
     assert (facts["gpu"], facts["gpu_driver"]) == ("H100, H100", "999.1")
     assert {"hostname", "os", "python", "memory_gb"} <= set(facts)
     assert all(facts.values())
+
+
+def test_the_version_of_cuda_is_the_drivers(nvml: FakeNvml) -> None:
+    hardware.cuda_version.cache_clear()
+    assert hardware.cuda_version() == "12.4"
+    assert nvml.open == 0
+
+
+def test_without_a_driver_there_is_no_version_of_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    hardware.cuda_version.cache_clear()
+    assert hardware.cuda_version() == ""

@@ -12,7 +12,7 @@ REPORT = EnvironmentReport(
     python="3.11.7",
     installed=["numpy==2.1.0", "torch==2.9.0+cpu"],
     manager="uv",
-    torch_backend="cpu",
+    torch_backend="auto",
     commit="c" * 40,
 )
 
