@@ -19,6 +19,7 @@ from dray.sdk.cli import (
     cluster,
     demo,
     doctor,
+    envs,
     init,
     models,
     projects,
@@ -39,6 +40,7 @@ app.add_typer(tasks.app, name="task")
 app.add_typer(queues.app, name="queue")
 app.add_typer(agents.app, name="agent")
 app.add_typer(models.app, name="model")
+app.add_typer(envs.app, name="env")
 app.add_typer(projects.app, name="project")
 app.add_typer(backup.app, name="backup")
 

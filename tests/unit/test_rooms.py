@@ -82,6 +82,9 @@ RULES = (
         ("typer",),
         ("rich", "dray.selftest.chaos", "dray.selftest.report"),
     ),
+    # The cache of this machine is looked after without a server.
+    Rule("sdk/cli/envs.py", (*RUNTIME, "dray.sdk"), ("typer",), ("dray.envbuilder",)),
+    Rule("sdk/cli/envs_here.py", (*RUNTIME, "dray.sdk"), ("typer",), ("dray.envbuilder",)),
     # A store that nobody serves is looked after from its files.
     Rule("sdk/cli/backup.py", (*RUNTIME, "dray.sdk"), ("typer",), ("dray.runtime.store.restore",)),
     Rule(
