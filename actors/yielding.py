@@ -1,4 +1,4 @@
-"""Work that yields to tasks: lowest priority for the processor and the disks, and back again."""
+"""Work that yields to tasks: low priority for the processor and the disks, and back again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from dray.envbuilder.log import LogWriter
 from dray.envbuilder.place import Place
 from dray.envbuilder.process import Finished
 
-#: The niceness of whatever yields.
-NICEST = 19
+#: The niceness of whatever yields: of a processor that tasks want whole it gets a tenth. At 19 it
+#: would be a hundredth, and a typo would be found after minutes and not seconds.
+NICENESS = 10
 #: ioprio_set(2), which the C library has no function for.
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "ppc64le": 273, "riscv64": 30}
 _WHO_PROCESS = 1
@@ -26,15 +27,15 @@ _IDLE = 3 << 13
 _BY_NICENESS = 0
 #: A tool runs in a session of its own, and where Linux shares the processor among sessions first,
 #: it is the session that has to yield.
-_IN_A_NICE_SESSION = '{ echo 19 > /proc/self/autogroup; } 2>/dev/null; exec "$@"'
+_IN_A_NICE_SESSION = f'{{ echo {NICENESS} > /proc/self/autogroup; }} 2>/dev/null; exec "$@"'
 
 
 def yield_to_tasks() -> None:
-    """Lower this thread, and whatever it starts from now on, below everything else."""
+    """Lower this thread, and whatever it starts from now on, below tasks."""
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICEST)
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     _set_io(0, _IDLE)
-    _set_session(os.getpid(), NICEST)
+    _set_session(os.getpid(), NICENESS)
 
 
 def stop_yielding(pids: Iterable[int]) -> None:
