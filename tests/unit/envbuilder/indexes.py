@@ -53,17 +53,19 @@ class Index:
         url: for ``Execution.index_urls``.
         requests: paths that were asked for.
         asked: set once anything was asked for.
+        answer: set it, and an index that hangs goes on.
     """
 
     url: str
     requests: list[str] = field(default_factory=list)
     asked: Event = field(default_factory=Event)
     answer: Event = field(default_factory=Event)
+    is_closing: bool = False
 
 
 @contextmanager
 def serve_index(folder: Path, *, hangs: bool = False, login: str = "") -> Iterator[Index]:
-    """Serve the wheels in ``folder``; one that ``hangs`` never answers.
+    """Serve the wheels in ``folder``; one that ``hangs`` answers once it is told to.
 
     With ``login`` (``user:password``) it answers nobody else; ``url`` has none of it.
     """
@@ -84,8 +86,9 @@ def serve_index(folder: Path, *, hangs: bool = False, login: str = "") -> Iterat
             index.asked.set()
             if hangs:
                 index.answer.wait()
-                self.close_connection = True
-                return
+                if index.is_closing:
+                    self.close_connection = True
+                    return
             super().do_GET()
 
         def log_message(self, *args: Any) -> None:
@@ -98,6 +101,7 @@ def serve_index(folder: Path, *, hangs: bool = False, login: str = "") -> Iterat
     try:
         yield index
     finally:
+        index.is_closing = True
         index.answer.set()
         server.shutdown()
         server.server_close()
