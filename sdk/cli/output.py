@@ -122,6 +122,10 @@ class Output:
         else:
             print(text)
 
+    def lines(self, text: str) -> None:
+        """Print lines as they are; on a terminal without what would steer it."""
+        sys.stdout.write(printable(text) if self.on_terminal else text)
+
     def raw(self, data: bytes) -> None:
         """Write the bytes of a console as they are, at once."""
         text = sys.stderr if self.consoles_aside else sys.stdout

@@ -1,9 +1,12 @@
-"""What differs between two tasks: execution, parameters, packages, results."""
+"""What differs between two tasks: code, environment, parameters, packages, results.
+
+Pure: what has to be asked for, such as the files of their code, is given.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,36 +23,47 @@ class Difference:
     """One value that two tasks do not share.
 
     Attributes:
-        section: ``execution``, ``parameters``, ``configuration``, ``packages``, ``installed``,
-            ``metrics`` or ``task``.
+        section: ``task``, ``execution``, ``files``, ``environment``, ``packages``,
+            ``installed``, ``parameters``, ``configuration`` or ``metrics``.
         left: the first task's value; None where it has none.
         right: the second task's value; None where it has none.
+        text: the lines that differ, where they were asked for.
     """
 
     section: str
     name: str
     left: str | None
     right: str | None
+    text: str = ""
 
 
-def compare(left: Task, right: Task) -> list[Difference]:
-    """Every difference that explains why two tasks did not end alike, in reading order."""
-    return [
-        Difference(section, name, before.get(name), after.get(name))
-        for section, (before, after) in _sections(left, right).items()
-        for name in [*before, *(n for n in after if n not in before)]
-        if before.get(name) != after.get(name)
-    ]
+def compare(left: Task, right: Task, files: Sequence[Difference] = ()) -> list[Difference]:
+    """Every difference that explains why two tasks did not end alike, in reading order.
+
+    Args:
+        files: of their code, that differ.
+    """
+    found: list[Difference] = []
+    for section, (before, after) in _sections(left, right).items():
+        if section == "environment":
+            found += files
+        found += [
+            Difference(section, name, before.get(name), after.get(name))
+            for name in [*before, *(n for n in after if n not in before)]
+            if before.get(name) != after.get(name)
+        ]
+    return found
 
 
 def _sections(left: Task, right: Task) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
     readers: dict[str, Any] = {
         "task": _outcome,
         "execution": _execution,
-        "parameters": _parameters,
-        "configuration": _configuration,
+        "environment": _environment,
         "packages": _packages,
         "installed": _installed,
+        "parameters": _parameters,
+        "configuration": _configuration,
         "metrics": _metrics,
     }
     return {section: (read(left), read(right)) for section, read in readers.items()}
@@ -70,12 +84,44 @@ def _execution(task: Task) -> dict[str, str]:
         "working_dir": e.working_dir,
         "entry_point": e.entry_point,
         "arguments": " ".join(e.arguments),
+        "binary": e.binary,
         "python_version": e.python_version,
+        "environment_manager": e.environment_manager,
+        "packages_from": e.packages_from,
+        "extras": " ".join(e.extras),
+        "groups": " ".join(e.groups),
+        "constraints": " ".join(e.constraints),
         "index_urls": " ".join(e.index_urls),
+        "find_links": " ".join(e.find_links),
+        "torch_backend": e.torch_backend,
+        "container": " ".join(filter(None, (e.container.image, e.container.arguments))),
+        "container setup script": summary(e.container.setup_script),
+        "system_packages": " ".join(e.system_packages),
+        "setup_script": summary(e.setup_script),
+        "python_path": " ".join(e.python_path),
+        **{f"variables.{name}": value for name, value in sorted(e.variables.items())},
         "resources": e.resources.label(),
         "output_uri": e.output_uri,
     }
     return {name: str(value) for name, value in named.items() if value}
+
+
+def _environment(task: Task) -> dict[str, str]:
+    """What an agent prepared; how long that took, and whether it was there, explains nothing."""
+    report = task.attempt.environment if task.attempt else None
+    if report is None:
+        return {}
+    named = {
+        "python": report.python,
+        "platform": report.platform,
+        "manager": report.manager,
+        "built from": report.origin,
+        "cuda": report.cuda,
+        "torch_backend": report.torch_backend,
+        "image": report.image,
+        "commit": report.commit,
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 def _parameters(task: Task) -> dict[str, str]:

@@ -101,15 +101,30 @@ def scalars(
 
 
 @verb(app, "diff")
-def diff(session: Session, left: options.TaskId, right: options.TaskId) -> None:
-    """Show how two tasks differ. Execution, parameters, packages, results."""
+def diff(
+    session: Session,
+    left: options.TaskId,
+    right: options.TaskId,
+    code: Annotated[
+        bool, typer.Option("--code", help="Print the lines of the code that differ, too.")
+    ] = False,
+) -> None:
+    """Show how two tasks differ. Code, environment, packages, parameters, results."""
+    from dray.sdk.cli.code_diff import compare_code
     from dray.sdk.cli.task_diff import compare
 
     first, second = session.client.get_task(left), session.client.get_task(right)
+    files = compare_code(
+        first.execution, second.execution, session.client.read_blob, with_text=code
+    )
     columns: list[Column[Difference]] = [
         Column("SECTION", lambda d: d.section),
         Column("NAME", lambda d: d.name),
         Column(words.short_id(first.id), lambda d: d.left if d.left is not None else "-"),
         Column(words.short_id(second.id), lambda d: d.right if d.right is not None else "-"),
     ]
-    session.out.table(compare(first, second), columns, empty="They do not differ.")
+    found = compare(first, second, files)
+    session.out.table(found, columns, empty="They do not differ.")
+    if not session.out.as_json:
+        for each in files:
+            session.out.lines(each.text)
