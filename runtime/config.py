@@ -59,6 +59,8 @@ class Settings:
         cgroups: give each attempt a cgroup of its own where the system lets an agent make one:
             its memory limit holds, and what ran out of memory says so.
         snapshot_limit_bytes: largest snapshot sent without asking. 200 MiB.
+        local_snapshot_limit_bytes: largest snapshot that a run started by hand sends beside itself
+            when no repository has its code; 0: none. 32 MiB.
         upload_limit_bytes: largest request body of one blob. 20 GiB.
         frame_limit_bytes: largest request body of records. 16 MiB.
         reserve_blobs_bytes: free disk space under which the server takes no new blobs. 2 GiB.
@@ -123,6 +125,7 @@ class Settings:
     stop_grace_s: float = 5.0
     cgroups: bool = True
     snapshot_limit_bytes: int = 200 << 20
+    local_snapshot_limit_bytes: int = 32 << 20
     upload_limit_bytes: int = 20 << 30
     frame_limit_bytes: int = 16 << 20
     reserve_blobs_bytes: int = 2 << 30

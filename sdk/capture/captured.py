@@ -78,7 +78,7 @@ def capture(
         return captured
     work = None if asked.standalone else _checkout(entry, cwd, captured)
     script = _without_links(entry.script)
-    captured.root = _root(script, work, asked, captured)
+    captured.root = _root(entry, script, work, asked, captured)
     captured.project = _project(None if asked.folder else work, captured.root)
     captured.execution.update(place(entry, cwd, captured.root))
     search = imports.search_path(captured.root, python_path.importable() if path is None else path)
@@ -93,18 +93,33 @@ def capture(
     elif not asked.folder:
         captured.execution["diff"] = _as_new_files(captured)
     captured.execution["packages"] = _packages(found, asked, captured)
+    is_asked_for = asked.freeze or asked.verbatim is not None
+    # What was only found gives way to a lock of the code; what somebody listed does not.
+    captured.execution["packages_from"] = "task" if is_asked_for else ""
     captured.execution.update(_said_by_environment(captured))
     return captured
 
 
-def _root(script: Path, work: checkout.Checkout | None, asked: Wishes, captured: Captured) -> Path:
+def _root(
+    entry: Entry, script: Path, work: checkout.Checkout | None, asked: Wishes, captured: Captured
+) -> Path:
     """The top of the code, and how its files are to be found."""
     captured.in_git, captured.is_alone = work is not None, asked.standalone
     marked = None if work is not None or asked.standalone else marked_root(script.parent)
     captured.is_whole = work is None and (bool(asked.folder) or marked is not None)
     if asked.folder:
         return Path(asked.folder)
-    return work.root if work else marked or script.parent
+    return work.root if work else marked or _imported_from(entry, script)
+
+
+def _imported_from(entry: Entry, script: Path) -> Path:
+    """The folder of a script; of a module the one that its name begins in."""
+    folders = entry.module.split(".") if entry.module else []
+    if script.stem != "__main__":
+        folders = folders[:-1]
+    if not folders or script.parent.parts[-len(folders) :] != tuple(folders):
+        return script.parent
+    return script.parents[len(folders)]
 
 
 def _said_by_environment(captured: Captured) -> dict[str, str]:

@@ -112,6 +112,25 @@ def is_published(checkout: Checkout) -> bool:
         return False
 
 
+def is_at_remote(checkout: Checkout) -> bool:
+    """Whether a remote has the commit, as far as it was heard of."""
+    try:
+        ahead = _git(checkout.root, "rev-list", "-n", "1", "HEAD", "--not", "--remotes")
+        return not ahead
+    except GitFailed:
+        return False
+
+
+def tracked(root: Path) -> set[str]:
+    """Names of the files that git tracks below ``root``, without those of submodules.
+
+    Raises:
+        GitFailed: git could not list them.
+    """
+    listed = _git_bytes(root, "ls-files", "-z", "-c")
+    return {os.fsdecode(raw) for raw in listed.split(b"\0")}
+
+
 def files(root: Path) -> list[str]:
     """Tracked files and untracked ones git does not ignore, relative to ``root``, with ``/``.
 

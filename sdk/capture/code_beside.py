@@ -16,7 +16,11 @@ from typing import Any
 
 from dray.runtime.spool import SpoolWriter
 from dray.sdk.capture.code import CAPTURED_FILE, Code
-from dray.sdk.session import RECORDS_FILE, TASK_FILE, write_file
+from dray.sdk.light import TYPE_CHECKING
+from dray.sdk.session import ATTEMPT_FILE, RECORDS_FILE, TASK_FILE, write_file
+
+if TYPE_CHECKING:
+    from dray.sdk.capture.captured import Captured
 
 #: Marks our records in the spool, to tell them from the script's own.
 _BY = "capture"
@@ -29,7 +33,10 @@ _EMPTY: dict[str, Any] = {
     "working_dir": ".",
     "entry_point": "",
     "packages": [],
+    "snapshot": "",
 }
+#: Who says one of these means other code than what lies here.
+_CODE = frozenset({"repository", "commit", "branch", "diff", "snapshot"})
 
 #: Imported before the user's folders are on the path.
 _NEEDED = (
@@ -47,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     (spool,) = sys.argv[1:] if argv is None else argv
     code = Code.read(spool)
     _import_all()
+    own_path = list(sys.path)
     sys.path[:] = code.path  # distributions are looked up where the script would find them
     captured = code.captured
     write_file(os.path.join(spool, CAPTURED_FILE), captured.execution)
@@ -54,7 +62,48 @@ def main(argv: list[str] | None = None) -> int:
         say(writer, {**_EMPTY, **captured.execution}, _standing(spool))
         for warning in captured.warnings:
             writer.append("text", level="WARNING", message=f"dray: {warning}")
+        sys.path[:] = own_path
+        sha256, warning = _snapshot(captured, spool)
+        if warning:
+            writer.append("text", level="WARNING", message=f"dray: {warning}")
+        if sha256 and not any(
+            name in _CODE for name, _, is_ours in _said(writer.path) if not is_ours
+        ):
+            say(writer, {"snapshot": sha256}, {})
     return 0
+
+
+def _snapshot(captured: Captured, spool: str) -> tuple[str, str]:
+    """The snapshot of code that no repository has, once it is sent; or why it is not.
+
+    So a run of a checkout without a remote, or of a commit that was never pushed, can be cloned and
+    enqueued like any other.
+    """
+    from dray.runtime import config
+    from dray.runtime.errors import DrayError, TooLarge
+
+    with open(os.path.join(spool, ATTEMPT_FILE), encoding="utf-8") as file:
+        url = json.load(file).get("url")
+    settings = config.load({"url": url or None}).settings
+    if not url or settings.local_snapshot_limit_bytes <= 0:
+        return "", ""
+    from dray.sdk.capture import code_files, snapshot
+    from dray.sdk.client import Client
+
+    try:
+        if code_files.is_recorded(captured):
+            return "", ""
+        taken = code_files.snapshot_of(captured, settings, settings.local_snapshot_limit_bytes)
+        with Client.from_settings(settings, retries=1) as client:
+            return snapshot.send(taken, client).sha256, ""
+    except TooLarge as exc:
+        limit = exc.details.get("limit_bytes", 0) >> 20
+        return "", (
+            f"no repository has this code, and at over {limit} MiB it is not sent with each run: "
+            "to run it in a queue, use dray run or execute_remotely"
+        )
+    except (DrayError, OSError) as exc:
+        return "", f"no repository has this code, and it could not be sent: {exc}"
 
 
 def say(writer: SpoolWriter, found: dict[str, Any], standing: dict[str, Any]) -> None:

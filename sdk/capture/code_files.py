@@ -105,17 +105,18 @@ def snapshot_of(captured: Captured, settings: Settings, limit_bytes: int) -> sna
 def names_of(captured: Captured, root: Path) -> list[str]:
     """The files that are the code, relative to ``root``.
 
-    In git: those it does not ignore. Else a folder that was named or holds a ``.drayignore``: all
-    of it. Else the script, what it imports, and its folder when that is small.
+    In git: those it does not ignore, and what the script imports. Else a folder that was named or
+    holds a ``.drayignore``: all of it. Else the script, what it imports, and its folder when that
+    is small.
 
     Raises:
         GitFailed: git could not list them.
     """
+    own = snapshot.relative_names(root, captured.files)
     if captured.in_git:
-        return listing.in_git(root)
+        return listing.in_git(root, own)
     if captured.is_whole:
         return list(listing.in_folder(root))
-    own = snapshot.relative_names(root, captured.files)
     if captured.is_alone:
         return own
     beside = listing.whole_if_small(root)
@@ -127,6 +128,27 @@ def names_of(captured: Captured, root: Path) -> list[str]:
         )
         return own
     return list(dict.fromkeys([*beside, *own]))
+
+
+def is_recorded(captured: Captured) -> bool:
+    """Whether what is recorded of the code suffices to run it elsewhere, without a snapshot.
+
+    It does where a remote has the commit and the diff the rest, and for a script without anything
+    beside it, which the diff holds whole.
+    """
+    root = captured.root
+    if root is None:
+        return True
+    own = snapshot.relative_names(root, captured.files)
+    if not captured.in_git:
+        return bool(captured.execution.get("diff")) and set(names_of(captured, root)) <= set(own)
+    try:
+        work = checkout.open_at(root)
+        if work is None or not work.url or not work.commit or "diff" not in captured.execution:
+            return False
+        return checkout.is_at_remote(work) and set(own) <= checkout.tracked(root)
+    except checkout.GitFailed:
+        return False
 
 
 def size(n_bytes: int) -> str:

@@ -18,15 +18,17 @@ FOLDER_LIMIT_FILES, FOLDER_LIMIT_BYTES = 1000, 20 << 20
 _OUTSIDE_GIT = Rules({"": b".*\n!.drayignore\n__pycache__/\n*.pyc\nnode_modules/\n"})
 
 
-def in_git(root: Path) -> list[str]:
+def in_git(root: Path, imported: Iterable[str] = ()) -> list[str]:
     """The files git tracks or does not ignore below ``root``, and ``.drayignore`` does not either.
 
-    A line such as ``!data/small.csv`` of it, with a path, brings in what git ignores.
+    What the script imports is code even where git ignores it, such as a generated
+    ``_version.py``: give it as ``imported``. A line such as ``!data/small.csv``, with a path,
+    brings in what git ignores.
 
     Raises:
         GitFailed: git could not list them.
     """
-    names = checkout.files(root)
+    names = list(dict.fromkeys([*checkout.files(root), *imported]))
     rules = _rules_among(root, names)
     if not rules:
         return names
