@@ -1,4 +1,4 @@
-"""uv's cache, whose files are the environments' own where both are on one file system.
+"""The cache of uv, whose files are the environments' own where both are on one file system.
 
 A hard link costs neither time nor disk. It also means that whoever writes into a file of an
 environment writes into the cache: what was damaged so is fetched again.
