@@ -65,7 +65,7 @@ def edited(task: Task, edit: TaskEdit) -> Task:
         changes["configuration"] = _merged(task.configuration, edit.configuration)
     if edit.policy is not None:
         changes["policy"] = merged_policy(task.policy, edit.policy)
-    execution = dict(edit.execution or {})
+    execution = _as_listed(edit.execution or {})
     if edit.output_uri is not None:
         execution["output_uri"] = edit.output_uri
     if execution:
@@ -74,6 +74,15 @@ def edited(task: Task, edit: TaskEdit) -> Task:
     if changed.parent_id != task.parent_id:
         check_parent(changed)
     return changed
+
+
+def _as_listed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``changes`` of an execution; whoever lists packages wants these and no lock of the code.
+
+    A run that records what it found says ``packages_from`` itself.
+    """
+    is_listed = changes.get("packages") is not None and "packages_from" not in changes
+    return {**changes, "packages_from": "task"} if is_listed else dict(changes)
 
 
 def merged_execution(execution: Execution, changes: Mapping[str, Any]) -> Execution:

@@ -70,7 +70,7 @@ def create(draft: Draft) -> ServerHandle:
     execution, project = _code(client, draft, settings)
     listed = _packages(draft)
     if listed is not None:
-        execution["packages"] = listed
+        execution |= {"packages": listed, "packages_from": "task"}
     execution.update(_surroundings(draft))
     task = client.create_task(
         draft.project or project or _repository_name(draft.repo),

@@ -15,14 +15,14 @@ class TaskRequirements(TaskBase):
     """Requirement lines and resources."""
 
     def set_packages(self, packages: str | Iterable[str]) -> None:
-        """Have exactly these requirements, whatever was detected.
+        """Have exactly these requirements, whatever was detected or the code has a lock for.
 
         Args:
             packages: requirement lines, or the path of a requirements file; empty for none.
         """
         from dray.sdk.capture.packages import lines_of
 
-        self._handle.put_execution({"packages": lines_of(packages)})
+        self._handle.put_execution({"packages": lines_of(packages), "packages_from": "task"})
 
     def get_requirements(self) -> dict[str, str]:
         """Requirement lines of the task, as one text under ``pip``.

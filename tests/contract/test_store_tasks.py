@@ -236,6 +236,24 @@ async def test_editing_something_else_keeps_the_snapshot(world: World) -> None:
     assert edited.execution.snapshot == "e" * 64
 
 
+async def test_packages_that_somebody_lists_are_installed_whatever_lock_the_code_has(
+    world: World,
+) -> None:
+    task = await world.draft()
+    edited = await world.store.tasks.edit(task.id, TaskEdit(execution={"packages": ["a==1"]}), BY)
+    assert (edited.execution.packages, edited.execution.packages_from) == (["a==1"], "task")
+    edited = await world.store.tasks.edit(task.id, TaskEdit(execution={"commit": "c" * 40}), BY)
+    assert edited.execution.packages_from == "task"
+
+
+async def test_an_edit_may_say_itself_where_packages_come_from(world: World) -> None:
+    task = await world.draft()
+    for origin in ("lock", ""):
+        change = {"packages": ["a==1"], "packages_from": origin}
+        edited = await world.store.tasks.edit(task.id, TaskEdit(execution=change), BY)
+        assert edited.execution.packages_from == origin
+
+
 @pytest.mark.parametrize(
     ("execution", "field"),
     [

@@ -117,7 +117,7 @@ class TestUnderAnAgent:
             {"k": "tags", "add": ["c"], "remove": ["a"]},
             {"k": "comment", "text": "good"},
             {"k": "progress", "v": 50.0},
-            {"k": "execution", "values": {"packages": ["numpy==2"]}},
+            {"k": "execution", "values": {"packages": ["numpy==2"], "packages_from": "task"}},
             {
                 "k": "configuration",
                 "values": {"net": {"text": "layers: 3", "type": "yaml", "description": ""}},
