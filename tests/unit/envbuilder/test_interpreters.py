@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.interpreters import describe, find_interpreter, matches, own_interpreter
+from dray.envbuilder import interpreters
+from dray.envbuilder.interpreters import (
+    Interpreter,
+    describe,
+    find_interpreter,
+    matches,
+    own_interpreter,
+)
 from dray.runtime.errors import PreparationFailed
 
 OWN = platform.python_version()
@@ -96,3 +103,23 @@ async def test_an_interpreter_that_does_not_start_is_told_with_its_words(tmp_pat
     with pytest.raises(PreparationFailed, match="does not start") as caught:
         await describe(broken)
     assert caught.value.details["evidence"] == "libpython is missing"
+
+
+async def test_pythons_that_uv_manages_are_found_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = other_python()
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions" / version
+    managed = tmp_path / "managed" / f"cpython-{version}-linux-x86_64-gnu"
+    (managed / "bin").mkdir(parents=True)
+    minor = ".".join(version.split(".")[:2])
+    (managed / "bin" / f"python{minor}").symlink_to(root / "bin" / f"python{minor}")
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(managed.parent))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(interpreters, "_found", dict[str, Interpreter]())
+    assert (await find_interpreter(minor)).version == version
+    absent = f"{minor}.99"
+    with pytest.raises(PreparationFailed, match=f"Python {absent} was asked for") as caught:
+        await find_interpreter(absent)
+    assert version in caught.value.details["found"]
