@@ -80,7 +80,7 @@ class CodeFolder:
             return found
         if asked == "lock":
             raise self._nothing_found(self._looked_for_locks())
-        if asked == "task" or (not asked and self._execution.packages):
+        if asked == "task" or (not asked and self._names_packages()):
             return Origin("task", self._packages())
         found = self._requirements_files() or self._conda_file() or self._project()
         if found is None and asked == "repository":
@@ -99,6 +99,11 @@ class CodeFolder:
                 return file.read(limit).decode("utf-8-sig", "replace" if limit >= 0 else "strict")
         except (OSError, UnicodeDecodeError):
             return None
+
+    def _names_packages(self) -> bool:
+        """Whether the task lists any; a comment says what is uncertain and asks for nothing."""
+        lines = (line.strip() for line in self._execution.packages)
+        return any(line and not line.startswith("#") for line in lines)
 
     def _packages(self) -> Wanted:
         """The task's lines; conda has words of its own, which its builder reads."""

@@ -61,6 +61,14 @@ async def test_dray_itself_is_left_out_because_the_agent_brings_it(tmp_path: Pat
     assert chosen.requirements == ("drayage==1", "a")
 
 
+async def test_packages_that_are_comments_alone_leave_the_choice_to_the_code(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, requirements_txt="b\n")
+    uncertain = Execution(packages=["# ours: imported by train.py, and nothing provides it"])
+    assert await origin(uncertain, tmp_path) == ("requirements.txt", "uv")
+
+
 async def test_each_kind_of_file_gives_way_to_the_kinds_before_it(tmp_path: Path) -> None:
     task = Execution(packages=["a"], entry_point="train.py")
     bare = replace(task, packages=[])
