@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-examples test-frameworks lint format bench chaos mutants reference up down clean
+.PHONY: help install demo test test-examples test-frameworks test-docker lint format bench chaos mutants reference up down clean
 
 help:            ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -42,6 +42,9 @@ $(FRAMEWORKS)/.installed: pyproject.toml $(STAMP)
 test-frameworks: $(FRAMEWORKS)/.installed  ## Try the hooks against real frameworks (large: .venv-frameworks)
 	@DRAY_TEST_FRAMEWORKS=1 $(FRAMEWORKS)/bin/python -m pytest -n 2 \
 	  -c tests/frameworks/pytest.ini tests/frameworks $(ARGS)
+
+test-docker: install  ## Run tasks in containers of a real Docker and Podman (root; installs them, minutes)
+	@DRAY_TEST_DOCKER=1 $(BIN)/pytest tests/docker --durations=5 $(ARGS)
 
 lint: install    ## Check formatting, style and types
 	@$(BIN)/ruff format --check .
