@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,14 +244,3 @@ async def test_a_lock_has_the_build_of_pytorch_that_fits_the_node(
     assert (await choose(Execution(torch_backend="cpu"), tmp_path)).extras == ("cpu",)
     assert (await choose(Execution(extras=["x"]), tmp_path)).extras == ("x",)
     assert (await choose(Execution(torch_backend="none"), tmp_path)).extras == ()
-
-
-async def test_choosing_costs_next_to_nothing(tmp_path: Path) -> None:
-    write(tmp_path, uv_lock=UV_LOCK, pyproject_toml=PYPROJECT, src__train_py="print(1)\n")
-    execution = Execution(working_dir="src", entry_point="train.py", packages=["a==1"])
-    costs: list[float] = []
-    for _ in range(20):
-        began = time.perf_counter()
-        await choose(execution, tmp_path)
-        costs.append(time.perf_counter() - began)
-    assert min(costs) < 0.002
