@@ -122,7 +122,7 @@ def show_files(session: Session, code: CodeOptions) -> None:
         )
     try:
         client = session.client
-        client.missing_blobs([])
+        client.healthz()
     except ServerUnreachable as exc:
         session.out.note(f"dray: what is new is not known: {exc.message}")
         client = None

@@ -13,9 +13,9 @@ from dray.runtime.codec import to_json
 from dray.runtime.config import Settings
 from dray.runtime.errors import InvalidInput, NotFound
 from dray.sdk import session
+from dray.sdk.capture import checkout, repositories
 from dray.sdk.capture import packages as capture_packages
-from dray.sdk.capture import repositories
-from dray.sdk.capture.captured import Entry, Wishes, capture
+from dray.sdk.capture.captured import Captured, Entry, Wishes, capture
 from dray.sdk.capture.code_files import send_code
 from dray.sdk.client import Client
 from dray.sdk.parameters import values as parameters
@@ -91,6 +91,8 @@ def _with_module_arguments(draft: Draft) -> Draft:
 
 def _code(client: Client, draft: Draft, settings: Settings) -> tuple[dict[str, Any], str]:
     """Members of the execution that say which code, and the project it is of."""
+    if not draft.script and not draft.module and draft.binary:
+        return _program_alone(client, draft, settings)
     if not draft.script and not draft.module:
         if draft.repo or not (draft.project or draft.name):
             raise InvalidInput("give the script or module that the task is to run", field="script")
@@ -154,7 +156,7 @@ def _remote_code(draft: Draft) -> dict[str, Any]:
         "branch": draft.branch,
         "commit": draft.commit,
         "working_dir": draft.working_directory or ".",
-        "entry_point": f"-m {draft.module}" if draft.module else draft.script,
+        "entry_point": f"-m {draft.module}" if draft.module else draft.script or "",
         "arguments": draft.module_arguments,
     }
 
@@ -164,7 +166,8 @@ def _local_code(client: Client, draft: Draft, settings: Settings) -> tuple[dict[
     folder = (base / (draft.working_directory or ".")).absolute()
     script = _module_file(folder, draft.module) if draft.module else _script(folder, draft)
     standalone = draft.only_script or not draft.in_repository
-    wishes = Wishes(standalone=standalone, verbatim=_packages(draft))
+    named = str(base.resolve()) if draft.repo and not standalone and not _in_git(base) else ""
+    wishes = Wishes(standalone=standalone, verbatim=_packages(draft), folder=named)
     captured = capture(Entry(script, draft.module or ""), folder, wishes)
     if draft.only_script:
         captured.files = [script]
@@ -173,6 +176,25 @@ def _local_code(client: Client, draft: Draft, settings: Settings) -> tuple[dict[
     return {**captured.execution, "snapshot": send_code(client, captured, settings)}, (
         captured.project
     )
+
+
+def _program_alone(client: Client, draft: Draft, settings: Settings) -> tuple[dict[str, Any], str]:
+    """A program of the node, with the code of a repository or folder around it, or none."""
+    if draft.repo and not repositories.is_folder(draft.repo):
+        return _remote_code(draft), ""
+    root = Path(draft.repo or ".").expanduser().resolve()
+    captured = Captured({}, root, project=root.name, in_git=bool(draft.repo) and _in_git(root))
+    captured.is_alone = not draft.repo
+    captured.is_whole = bool(draft.repo) and not captured.in_git
+    snapshot = send_code(client, captured, settings)
+    return {"snapshot": snapshot, "working_dir": draft.working_directory or "."}, captured.project
+
+
+def _in_git(folder: Path) -> bool:
+    try:
+        return checkout.open_at(folder) is not None
+    except checkout.GitFailed:
+        return False
 
 
 def _script(folder: Path, draft: Draft) -> Path:

@@ -70,6 +70,26 @@ class TaskRun(TaskBase):
             raise SystemExit(0)
         return Task.get_task(self.id)
 
+    @staticmethod
+    def list_code(script: str | None = None, folder: str | None = None) -> list[dict[str, Any]]:
+        """The files that ``execute_remotely`` or ``create`` would send; nothing is sent.
+
+        Args:
+            script: whose code; the one that runs here unless said.
+            folder: that is the code, all of it; else what belongs to the script.
+
+        Returns:
+            For each file ``path`` relative to the root of the code, ``n_bytes``, ``is_new``
+            (whether the server lacks it; None without a server), ``executable`` and ``link``.
+
+        Raises:
+            InvalidInput: there is no code, or git cannot list it.
+            TooLarge: it is over the limit of a snapshot; the largest files are named.
+        """
+        from dray.sdk.capture import preview
+
+        return preview.list_code(script, folder)
+
     def create_function_task(
         self,
         func: Callable[..., Any],
