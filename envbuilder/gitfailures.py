@@ -28,6 +28,8 @@ _NO_REPOSITORY = re.compile(
     r"[Rr]epository .*not found|does not appear to be a git repository|returned error: 404"
     r"|not found: did you run git update-server-info|repository '.*' not found"
 )
+_NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded")
+_NO_TRUST = re.compile(r"SSL certificate problem|server certificate verification failed")
 _NO_SSH = re.compile(r"cannot run .*ssh|ssh: not found|ssh: command not found")
 #: What git says of a repository on this disk whose files are damaged.
 _DAMAGED = re.compile(
@@ -46,6 +48,16 @@ class _Case:
 
 
 _CASES = (
+    _Case(
+        _NO_ROOM,
+        "{url}: the disk that has this node's cache (setting cache) is full; remove what nobody "
+        "uses with `dray env prune`, or have the cache elsewhere",
+    ),
+    _Case(
+        _NO_TRUST,
+        "{url}: this node does not trust the certificate of {address}; give its agents "
+        "GIT_SSL_CAINFO, a file with the certificate of whoever signed it",
+    ),
     _Case(
         _CHANGED_HOST_KEY,
         "{url}: the ssh key of {address} is not the one in this node's known_hosts: somebody is in "
