@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dray.envbuilder.credentials import access_to, secret_name
+from dray.envbuilder.gitfailures import why_unreachable
 from dray.envbuilder.remotes import read_remote, read_rules, relative_to, rewritten
 from dray.runtime.errors import InvalidInput, PreparationFailed
 
@@ -105,3 +106,20 @@ def test_a_secret_can_only_stand_for_a_login() -> None:
     remote = read_remote("https://${HOST}/a/b")
     with pytest.raises(PreparationFailed, match="for nothing else"):
         access_to(remote, {}, lambda _: "x")
+
+
+@pytest.mark.parametrize(
+    ("said", "way_out"),
+    [
+        ("fatal: could not read Username for 'https://h'", "set DRAY_SECRET_GIT_H to a token"),
+        ("fatal: write error: No space left on device", "`dray env prune`"),
+        ("SSL certificate problem: self-signed certificate", "GIT_SSL_CAINFO"),
+        ("fatal: unable to access: Could not resolve host: h", "does not find h"),
+        ("remote: Repository not found.\nfatal: repository 'https://h/' not found", "private one"),
+        ("error: cannot run ssh: No such file or directory", "ssh is not installed"),
+        ("fatal: something new", "could not be fetched"),
+    ],
+)
+def test_what_git_says_becomes_what_to_do(said: str, way_out: str) -> None:
+    access = access_to(read_remote("https://h/a/b"), {}, lambda _: "")
+    assert way_out in why_unreachable(access, said)
