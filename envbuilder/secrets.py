@@ -9,12 +9,11 @@ argument, which every user of a machine can list; a task's own process has none 
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from dray.envbuilder.failures import environment_failed, never_show
 from dray.envbuilder.surroundings import agent_variables
@@ -96,39 +95,3 @@ def _value(name: str, agent: Mapping[str, str]) -> str:
 def secrets_folder(agent: Mapping[str, str]) -> Path:
     """Where a node keeps its secrets, one file each; read anew whenever one is needed."""
     return user_file(agent).parent / "secrets"
-
-
-def git_logins(
-    lines: Iterable[str], secrets: Secrets, env: Mapping[str, str]
-) -> tuple[list[str], dict[str, str]]:
-    """``lines`` whose git URLs carry no secret any more, and variables that let git in.
-
-    An installer hands a git URL on to git as an argument. So the credentials of
-    ``git+https://user:${TOKEN}@host/…`` are taken out and given to git by ``GIT_CONFIG_…``
-    variables, for that host alone.
-    """
-    headers: dict[str, str] = {}
-    plain = [_without_login(line, secrets, headers) for line in lines]
-    begin = int(env.get("GIT_CONFIG_COUNT") or 0)
-    variables = {"GIT_CONFIG_COUNT": str(begin + len(headers))} if headers else {}
-    for number, (setting, value) in enumerate(headers.items(), begin):
-        variables[f"GIT_CONFIG_KEY_{number}"] = setting
-        variables[f"GIT_CONFIG_VALUE_{number}"] = value
-    return plain, variables
-
-
-_GIT_URL = re.compile(r"git\+(?P<url>https?://\S+)")
-
-
-def _without_login(line: str, secrets: Secrets, headers: dict[str, str]) -> str:
-    found = _GIT_URL.search(line)
-    if found is None or not names_in([found["url"]]):
-        return line
-    parts = urlsplit(found["url"])
-    user, _, host = parts.netloc.rpartition("@")
-    name, _, password = (unquote(part) for part in secrets.in_url(user).partition(":"))
-    login = base64.b64encode(f"{name}:{password}".encode()).decode()
-    never_show(login)
-    headers[f"http.{parts.scheme}://{host}/.extraHeader"] = f"Authorization: Basic {login}"
-    url = urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment))
-    return f"{line[: found.start('url')]}{url}{line[found.end('url') :]}"

@@ -14,12 +14,13 @@ from dray.envbuilder.builders.relocation import relocate_scripts
 from dray.envbuilder.builders.venvs import make_venv
 from dray.envbuilder.environment import python_of
 from dray.envbuilder.failures import environment_failed
+from dray.envbuilder.gitlogins import git_logins
 from dray.envbuilder.interpreters import Interpreter
 from dray.envbuilder.localpackages import project_copy, version_variables
 from dray.envbuilder.log import LogWriter, NoLog, say
 from dray.envbuilder.place import Place
 from dray.envbuilder.process import finish_in_thread
-from dray.envbuilder.secrets import Secrets, git_logins, reveal
+from dray.envbuilder.secrets import Secrets, reveal
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.envbuilder.surroundings import agent_variables, installer_variables
 from dray.envbuilder.uvtool import uv_program
@@ -162,7 +163,7 @@ async def install_with_pip(
     pip = [job.python, "-I", "-m", "pip"]
     told = await job.place.run([*pip, "config", "list"], env=job.env, keep_stdout=True)
     env = pip_variables(job.env, told.stdout, spec, job.secrets)
-    asked, git = git_logins([*lines, *spec.constraints], job.secrets, job.env)
+    asked, git = await git_logins([*lines, *spec.constraints], job.secrets, job.env)
     asked = [job.secrets.references(line) for line in asked]  # pip itself fills them in
     files = ["--requirement", await _written(job.folder / "requirements.txt", asked[: len(lines)])]
     if spec.constraints:

@@ -12,12 +12,13 @@ from dray.envbuilder.builders.uv_locked import install_locked, is_locked
 from dray.envbuilder.builders.uv_words import explained
 from dray.envbuilder.environment import python_of
 from dray.envbuilder.failures import environment_failed
+from dray.envbuilder.gitlogins import git_logins
 from dray.envbuilder.interpreters import Interpreter
 from dray.envbuilder.localpackages import project_copy, version_variables
 from dray.envbuilder.log import LogWriter
 from dray.envbuilder.place import Place
 from dray.envbuilder.process import Finished
-from dray.envbuilder.secrets import git_logins, reveal
+from dray.envbuilder.secrets import reveal
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.envbuilder.surroundings import agent_variables, git_variables, installer_variables
 from dray.envbuilder.uvtool import uv_program
@@ -89,7 +90,7 @@ async def _make_venv(
 async def _install(job: UvJob) -> Finished:
     """Requirement lines and local packages, with what limits them."""
     spec = job.spec
-    plain, logins = git_logins(spec.requirements, job.secrets, job.env)
+    plain, logins = await git_logins(spec.requirements, job.secrets, job.env)
     local = [f"{job.copy}/{each.requirement}" for each in spec.local if not each.by_name]
     listing = await _written(job, "requirements.txt", [*plain, *local])
     limits = await _written(job, "constraints.txt", spec.constraints)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dray.envbuilder.failures import redact
-from dray.envbuilder.secrets import Secrets, git_logins, names_in, reveal
+from dray.envbuilder.gitlogins import git_logins
+from dray.envbuilder.secrets import Secrets, names_in, reveal
 from dray.runtime import config
 from dray.runtime.errors import PreparationFailed
 
@@ -46,9 +47,9 @@ def test_values_are_encoded_as_urls_want_them() -> None:
     assert secrets.variables() == {"DRAY_SECRET_T": "a%2Fb%40c"}
 
 
-def test_git_is_told_a_login_for_that_host_alone_and_never_by_its_url() -> None:
+async def test_git_is_told_a_login_for_that_host_alone_and_never_by_its_url() -> None:
     lines = ["a @ git+https://me:${T}@h.org/a@v1#subdirectory=x ; os_name == 'x'", "b"]
-    plain, variables = git_logins(lines, Secrets({"T": "s3cret"}), {"GIT_CONFIG_COUNT": "1"})
+    plain, variables = await git_logins(lines, Secrets({"T": "s3cret"}), {"GIT_CONFIG_COUNT": "1"})
     assert plain == ["a @ git+https://h.org/a@v1#subdirectory=x ; os_name == 'x'", "b"]
     assert variables == {
         "GIT_CONFIG_COUNT": "2",
@@ -57,9 +58,20 @@ def test_git_is_told_a_login_for_that_host_alone_and_never_by_its_url() -> None:
     }
 
 
-def test_no_git_login_needs_no_variable() -> None:
-    lines = ["a @ git+https://h.org/a"]
-    assert git_logins(lines, Secrets(), {}) == (lines, {})
+async def test_no_git_login_needs_no_variable() -> None:
+    lines = ["a @ git+https://h.org/a", "b @ git+ssh://git@h.org/b@v1"]
+    assert await git_logins(lines, Secrets(), {}) == (lines, {})
+
+
+async def test_a_host_that_the_node_has_a_token_for_is_asked_with_it_over_https(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DRAY_SECRET_GIT_H_ORG", "t0k3n")
+    lines = ["a @ git+ssh://git@h.org/me/a.git@v1#subdirectory=x", "b @ git+https://h.org/b"]
+    plain, variables = await git_logins(lines, Secrets(), {})
+    assert plain == ["a @ git+https://h.org/me/a.git@v1#subdirectory=x", lines[1]]
+    login = base64.b64encode(b"git:t0k3n").decode()
+    assert variables["GIT_CONFIG_VALUE_0"] == f"Authorization: Basic {login}"
 
 
 def test_a_nodes_secrets_are_no_settings() -> None:
