@@ -118,7 +118,8 @@ def show_files(session: Session, code: CodeOptions) -> None:
     code.check()
     if code.repo is not None:
         raise InvalidInput(
-            "nothing is sent of a repository: agents clone it themselves", field="--dry-run"
+            "--dry-run lists what is sent, and of a repository nothing is: agents clone it",
+            field="--dry-run",
         )
     try:
         client = session.client

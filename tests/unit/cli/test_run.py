@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dray.runtime.execution import Execution
 from dray.runtime.snapshots import decode_manifest
 from tests.unit.cli.conftest import Cli, Server
 
@@ -71,6 +72,102 @@ def test_a_repository_needs_no_files_here(cli: Cli, server: Server) -> None:
     assert execution.snapshot == ""
 
 
+def test_a_dry_run_lists_what_would_be_sent_and_sends_nothing(
+    cli: Cli, server: Server, script: Path
+) -> None:
+    answer = cli("run", "train.py", "--dry-run")
+    assert sorted(row[1:] for row in answer.rows) == [["new", "helper.py"], ["new", "train.py"]]
+    assert "2 files" in answer.err
+    assert cli("task", "list").rows == []
+    assert cli("task", "create", "train.py").code == 0
+    Path(".drayignore").write_text("helper.py\n")
+    rows = cli("run", "train.py", "--dry-run").rows
+    assert sorted(row[1:] for row in rows) == [["kept", "train.py"], ["new", ".drayignore"]]
+
+
+def files_of(server: Server, sha256: str) -> set[str]:
+    return {entry.path for entry in decode_manifest(server.client.read_blob(sha256))}
+
+
+def draft(cli: Cli, server: Server, *arguments: str) -> Execution:
+    answer = cli("task", "create", *arguments)
+    assert answer.code == 0, answer.err
+    return server.client.get_task(answer.out.strip()).execution
+
+
+def test_outside_git_a_small_folder_goes_with_its_script(cli: Cli, server: Server) -> None:
+    Path("config.yaml").write_text("lr: 1")
+    Path("train.py").write_text("open('config.yaml')")
+    execution = draft(cli, server, "train.py")
+    assert files_of(server, execution.snapshot) == {"config.yaml", "train.py"}
+
+
+def test_a_drayignore_outside_git_marks_the_top_of_the_code(cli: Cli, server: Server) -> None:
+    Path("src").mkdir()
+    Path(".drayignore").write_text("*.bin\n")
+    Path("big.bin").write_text("")
+    Path("data.csv").write_text("1")
+    Path("src/train.py").write_text("")
+    execution = draft(cli, server, "src/train.py")
+    assert (execution.working_dir, execution.entry_point) == (".", "src/train.py")
+    assert files_of(server, execution.snapshot) == {".drayignore", "data.csv", "src/train.py"}
+
+
+def test_a_folder_that_is_named_is_the_code(cli: Cli, server: Server, script: Path) -> None:
+    Path("part/deep").mkdir(parents=True)
+    Path("part/go.py").write_text("")
+    Path("part/deep/data.txt").write_text("x")
+    execution = draft(cli, server, "go.py", "--folder", "part")
+    assert (execution.repository, execution.entry_point) == ("", "go.py")
+    assert files_of(server, execution.snapshot) == {"go.py", "deep/data.txt"}
+
+
+def test_a_module_is_found_where_its_name_begins(cli: Cli, server: Server) -> None:
+    Path("src/pkg").mkdir(parents=True)
+    for name in ("__init__.py", "main.py", "other.py"):
+        Path("src/pkg", name).write_text("")
+    execution = draft(cli, server, "-m", "pkg.main", "--working-dir", "src", "--", "--lr", "1")
+    assert (execution.entry_point, execution.arguments) == ("-m pkg.main", ["--lr", "1"])
+    assert execution.bootstrap
+    assert "pkg/main.py" in files_of(server, execution.snapshot)
+
+
+def test_a_program_of_the_node_takes_no_files_along(cli: Cli, server: Server, script: Path) -> None:
+    execution = draft(cli, server, "--program", "nvidia-smi", "--", "-L")
+    assert (execution.binary, execution.entry_point) == ("nvidia-smi", "")
+    assert (execution.arguments, execution.bootstrap) == (["-L"], False)
+    assert files_of(server, execution.snapshot) == set()
+
+
+def test_another_program_runs_the_script(cli: Cli, server: Server) -> None:
+    Path("run.zsh").write_text("echo $1\n")
+    execution = draft(cli, server, "run.zsh", "--binary", "/bin/zsh", "--", "x")
+    assert (execution.binary, execution.entry_point) == ("/bin/zsh", "run.zsh")
+    assert execution.arguments == ["x"]
+
+
+def test_a_shell_script_is_recorded_here_too(cli: Cli, server: Server) -> None:
+    Path("run.sh").write_text("echo out $1\necho err >&2\nexit 4\n")
+    answer = cli("run", "run.sh", "--local", "--project", "p", "--", "x y")
+    assert (answer.code, answer.out) == (4, "out x y\n")
+    (task,) = server.client.list_tasks(project="p").items
+    assert server.client.wait(task.id, timeout=60).cause.exit_code == 4
+    assert cli("task", "logs", task.id, "--stream", "stdout").out == "out x y\n"
+    assert cli("task", "logs", task.id, "--stream", "stderr").out.endswith("err\n")
+
+
+def test_code_that_no_repository_has_is_sent_beside_a_local_run(
+    cli: Cli, server: Server, script: Path
+) -> None:
+    assert cli("run", "train.py", "--local", "--project", "p").code == 0
+    (task,) = server.client.list_tasks(project="p").items
+    execution = server.client.wait(task.id, timeout=60).execution
+    assert execution.commit  # never pushed, so no agent could fetch it
+    assert files_of(server, execution.snapshot) == {"train.py", "helper.py"}
+    copy = server.client.clone_task(task.id)
+    assert copy.execution.snapshot == execution.snapshot
+
+
 def test_create_leaves_a_draft(cli: Cli, server: Server, script: Path) -> None:
     answer = cli("task", "create", "train.py", "--project", "mine", "--type", "testing")
     task = server.client.get_task(answer.out.strip())
@@ -98,6 +195,13 @@ def test_requirements_are_read_with_their_indexes(cli: Cli, server: Server, scri
         (["run", "train.py", "--queue", "gpu", "--branch", "dev"], "--repo"),
         (["run", "train.py", "--local", "--gpus", "1"], "--gpus"),
         (["run", "missing.py", "--local"], "missing.py"),
+        (["run", "--queue", "gpu"], "SCRIPT"),
+        (["run", "-m", "no.such", "--queue", "gpu"], "no.such"),
+        (["run", "-m", "a", "--program", "b", "--queue", "gpu"], "--program"),
+        (["run", "--binary", "/bin/sh", "--queue", "gpu"], "SCRIPT"),
+        (["run", "train.py", "--folder", "none", "--queue", "gpu"], "none"),
+        (["run", "train.py", "--folder", ".", "--repo", "u", "--queue", "gpu"], "--folder"),
+        (["run", "train.py", "--repo", "https://x/y", "--dry-run"], "--dry-run"),
         (["task", "create", "train.py", "--type", "trainnig"], "training"),
         (["task", "create", "train.py", "--requirements", "none.txt"], "none.txt"),
         (["task", "create", "train.py", "--requirements", "bad.txt"], "bad.txt:1"),
