@@ -69,7 +69,7 @@ async def child_code(
         return folder
     aside = node.childcode / f".building-{os.getpid()}-{new_id()[:8]}"
     try:
-        await finish_in_thread(asyncio.to_thread(_copy, aside))
+        await finish_in_thread(asyncio.to_thread(write_sources, aside))
         finished = await run(
             [python, "-I", "-S", "-c", _COMPILE, aside, folder],
             env=installer_variables(agent_variables()),
@@ -105,7 +105,8 @@ def _read_sources() -> Iterator[tuple[str, bytes]]:
                 yield f"dray/{package}/{inside.as_posix()}", path.read_bytes()
 
 
-def _copy(target: Path) -> None:
+def write_sources(target: Path) -> None:
+    """Our sources below ``target``, for any interpreter; for a thread."""
     for name, content in _sources()[1].items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)

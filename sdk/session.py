@@ -31,6 +31,8 @@ AGENT = "agent"
 LOCAL = "local"
 #: By hand, with the values of a stored task, as an agent would run it.
 SIMULATED = "simulated"
+#: By hand, as an agent ran it, in a folder that ``dray task reproduce`` made.
+REPRODUCED = "reproduced"
 
 _VARIABLES = ("DRAY_TASK_ID", "DRAY_EPOCH", "DRAY_SPOOL", "DRAY_MASTER_PID")
 
@@ -95,6 +97,8 @@ class Session:
     @property
     def is_offline(self) -> bool:
         """Whether no server knew of this run when it began."""
+        if self.attempt.get("origin") == REPRODUCED:
+            return not self.attempt.get("url")  # it may look at the task, and not change it
         return not self.is_remote and not self.epoch
 
     def execution(self) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class Here:
                 raise InvalidInput("a task's environment needs the server that has the task")
             task = await asyncio.to_thread(self._client.get_task, request.task_id)
             execution = self._with_defaults(task.execution)
-            blobs = _Blobs(self._client)
+            blobs = Blobs(self._client)
             git = git_options(self._settings)
             await prepare_source(execution, code, self._node, blobs, sys.stderr.buffer, git=git)
             yield execution, code
@@ -160,7 +160,7 @@ class Here:
             )
 
 
-class _Blobs:
+class Blobs:
     """Blobs from the server, as envbuilder wants them."""
 
     def __init__(self, client: Client) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dray.sdk.cli import new_task, options, task_moves, task_results, words
+from dray.sdk.cli import new_task, options, reproduce, task_moves, task_results, words
 from dray.sdk.cli.execution_options import ExecutionOptions
 from dray.sdk.cli.new_task import Wanted
 from dray.sdk.cli.output import Column
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = group("Tasks: make, find, edit, queue and read them.")
 app.add_typer(task_moves.app)
 app.add_typer(task_results.app)
+app.add_typer(reproduce.app)
 
 States = Annotated[
     list[str] | None,

@@ -85,6 +85,7 @@ RULES = (
     # The cache of this machine is looked after without a server.
     Rule("sdk/cli/envs.py", (*RUNTIME, "dray.sdk"), ("typer",), ("dray.envbuilder",)),
     Rule("sdk/cli/envs_here.py", (*RUNTIME, "dray.sdk"), ("typer",), ("dray.envbuilder",)),
+    Rule("sdk/cli/reproduce.py", (*RUNTIME, "dray.sdk"), ("typer",), ("dray.envbuilder",)),
     # A store that nobody serves is looked after from its files.
     Rule("sdk/cli/backup.py", (*RUNTIME, "dray.sdk"), ("typer",), ("dray.runtime.store.restore",)),
     Rule(
