@@ -176,16 +176,32 @@ CATALOGUE = (
         "cold-environment",
         "environments",
         "ms",
-        "an environment built for a new key, against `uv venv` and `uv pip install` by hand, "
-        "both with the packages in uv's cache",
-        _at_most(1.5),
+        "an environment built for a new key and looked through, against `uv venv` and `uv pip "
+        "install --offline` by hand, both with the packages in uv's cache",
+        _at_most(1.1),
     ),
     Spec(
         "warm-environment",
         "environments",
         "ms",
-        "an environment that is there already, against a bare start",
-        _at_most(2),
+        "what an environment with packages that is there already adds to a bare start, from asking "
+        "for it to the first line of the script",
+        Bar("value", "<=", 10),
+    ),
+    Spec(
+        "same-key-environment",
+        "environments",
+        "ms",
+        "the start of a second task with the same packages on a node, against that of a task "
+        "without packages",
+        _at_most(1.1),
+    ),
+    Spec(
+        "environment-lookup",
+        "environments",
+        "ms",
+        "an environment found among 1,000 in a node's cache, from its specification to holding it",
+        Bar("value", "<=", 5),
     ),
     Spec(
         "points-per-second",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,8 @@ _LISTING = "contents"
 _CHECKED = "checked"
 #: Interpreters write it as they go.
 _BYTECODE = "__pycache__"
+#: Stands for size and time of a link.
+_LINK = "link 0"
 #: So many files are named in a message.
 _N_NAMED = 3
 
@@ -45,12 +47,24 @@ class Files:
 
 
 def files_of(folder: Path) -> Files:
-    """Every file below ``folder``, bytecode left out."""
+    """Every file below ``folder``, bytecode left out; a tight loop, for builds wait for it."""
     files = Files({}, [])
-    for path, facts in _files(folder):
-        files.lines.append(f"{_signature(facts)} {path}")
-        if stat.S_ISREG(facts.st_mode):
-            files.size_by_path[path] = facts.st_size
+    size_by_path, lines = files.size_by_path, files.lines
+    waiting = [("", str(folder))]
+    while waiting:
+        inside, path = waiting.pop()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name = entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if name != _BYTECODE:
+                        waiting.append((f"{inside}{name}/", entry.path))
+                elif entry.is_symlink():
+                    lines.append(f"{_LINK} {inside}{name}")
+                else:
+                    facts = entry.stat(follow_symlinks=False)
+                    size_by_path[inside + name] = facts.st_size
+                    lines.append(f"{facts.st_size} {facts.st_mtime_ns} {inside}{name}")
     return files
 
 
@@ -91,10 +105,11 @@ def difference(folder: Path) -> str:
         return "its list of files is gone"
     missing: list[str] = []
     changed: list[str] = []
+    root = f"{folder}/"
     for line in listing.splitlines():
         size, time, path = line.split(" ", 2)
         try:
-            facts = os.lstat(folder / path)
+            facts = os.lstat(root + path)
         except OSError:
             missing.append(path)
             continue
@@ -126,25 +141,10 @@ def size_of(folder: Path) -> int:
     return files_of(folder).n_bytes
 
 
-def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Path below ``folder`` and facts of every file and link, bytecode left out."""
-    waiting = [""]
-    while waiting:
-        inside = waiting.pop()
-        with os.scandir(folder / inside) as entries:
-            for entry in entries:
-                path = f"{inside}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name != _BYTECODE:
-                        waiting.append(f"{path}/")
-                else:
-                    yield path, entry.stat(follow_symlinks=False)
-
-
 def _signature(facts: os.stat_result) -> str:
     """Size and time; a link is itself whatever its time."""
     if stat.S_ISLNK(facts.st_mode):
-        return "link 0"
+        return _LINK
     return f"{facts.st_size} {facts.st_mtime_ns}"
 
 

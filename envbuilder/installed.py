@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import sys
-import sysconfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ def lines() -> list[str]:
                 if project:
                     found.setdefault(project, line)  # the first on the path is imported
     return [found[project] for project in sorted(found)]
-
-
-def folders() -> list[str]:
-    """Where this interpreter's own packages are."""
-    return sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
 
 def _line(info: str) -> tuple[str, str]:
@@ -88,4 +83,9 @@ def _origin(info: str) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"installed": lines(), "folders": folders()}))
+    facts = {
+        "version": sys.version.split()[0],  # as ``platform`` has it, which takes long to import
+        "installed": lines(),
+        "folders": site.getsitepackages(),
+    }
+    print(json.dumps(facts))

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dray.envbuilder import contents, installed, portrait
+from dray.envbuilder import contents, installed
 from dray.envbuilder import environment as envs
 from dray.envbuilder.builders.base import Builder
 from dray.envbuilder.cache import remove_leftovers
@@ -210,12 +210,8 @@ async def _verify(plan: Plan, folder: Path) -> dict[str, Any]:
 
 @cache
 def _questions() -> str:
-    """Both scripts as one text: where the interpreter is, ours need not be."""
-    texts = (Path(str(module.__file__)).read_text("utf-8") for module in (portrait, installed))
-    functions = [text.partition('if __name__ == "__main__":')[0] for text in texts]
-    ask = "print(json.dumps(dict(facts(), installed=lines(), folders=folders())))"
-    future = "from __future__ import annotations\n"
-    return "\n".join([future, *(text.replace(future, "") for text in functions), ask])
+    """The script as text: where the interpreter is, our files need not be."""
+    return Path(installed.__file__).read_text("utf-8")
 
 
 def _as_given(line: str, spec: EnvironmentSpec) -> str:
