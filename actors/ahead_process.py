@@ -8,7 +8,6 @@ stdout as JSON, a line each, and the log of the preparation to its stderr.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -98,8 +97,7 @@ def main(folder: str) -> None:
     said = json.loads(Path(folder, _ORDER).read_text("utf-8"))
     order = codec.from_json(AheadOrder, said["order"])
     settings = config.load(said["settings"], {}, Path(folder)).settings
-    with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_until_terminated(order, settings, Path(folder)))
+    asyncio.run(_until_terminated(order, settings, Path(folder)))
 
 
 async def _until_terminated(order: AheadOrder, settings: Settings, folder: Path) -> None:
@@ -107,7 +105,10 @@ async def _until_terminated(order: AheadOrder, settings: Settings, folder: Path)
     loop.add_signal_handler(WANTED, is_wanted.set)
     task = asyncio.ensure_future(_build(order, settings, folder, is_wanted))
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    await task
+    try:
+        await task
+    except asyncio.CancelledError:
+        os._exit(0)  # everything is cleaned up but threads, one of which may wait for a server
 
 
 async def _unless(is_wanted: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

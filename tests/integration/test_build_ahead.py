@@ -117,7 +117,8 @@ def test_nothing_half_built_is_left_by_a_builder_that_is_killed(
             assert list(environments.glob(".building-*"))
             for pid in set(builders()) - set(before) or builders():
                 os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: processes_at(environments), lambda alive: not alive)
+            half_built = environments / ".building-"
+            wait_until(lambda: processes_at(half_built), lambda alive: not alive)
             reason = wait_until(
                 lambda: cluster.client.why(task.id).reason,
                 lambda text: "could not be built ahead" in text,
