@@ -19,6 +19,7 @@ _PYTHON_EXACT = re.compile(
     r"(?:\S+::)?python\s*(?:={1,2}|\s)\s*(?P<version>\d+\.\d+(?:\.\d+)?)(?:\.?\*)?(?:[=\s]\S*)?"
 )
 _PYTHON = re.compile(r"(?P<channel>\S+::)?python(?P<rest>$|[\s=<>!~\[].*)")
+_DRAY = re.compile(r"dray\s*($|[\[=<>!~;@\s])", re.IGNORECASE)
 _PYTHON_URL = re.compile(r"/python-(?P<version>\d+\.\d+\.\d+)-[^/]+$")
 #: What no conda spec is: a URL, a path, a direct reference, extras, or a hash.
 _FOR_PIP = re.compile(r"^(git\+|https?://|file:|\.{1,2}/|-)|\s@\s|^[\w.-]+\s*\[(?![^\]]*=)|--hash=")
@@ -107,7 +108,12 @@ def of_lines(lines: Iterable[str]) -> CondaRequest:
             pip.append(line)
         else:
             specs.append(line)
-    return CondaRequest(tuple(channels), tuple(specs), tuple(explicit), tuple(pip))
+    return CondaRequest(tuple(channels), _without_dray(specs), tuple(explicit), _without_dray(pip))
+
+
+def _without_dray(lines: Iterable[str]) -> tuple[str, ...]:
+    """The agent puts its own on the child's path."""
+    return tuple(line for line in lines if not _DRAY.match(line))
 
 
 def of_file(text: str, path: str, subdir: str) -> CondaRequest:
@@ -163,8 +169,8 @@ def _of_environment(document: Mapping[str, Any], path: str) -> CondaRequest:
     return CondaRequest(
         # It only keeps tools from adding channels of their own, which none here does.
         channels=tuple(each for each in channels if each != "nodefaults"),
-        specs=tuple(specs),
-        pip=tuple(pip),
+        specs=_without_dray(specs),
+        pip=_without_dray(pip),
         variables={name: str(value) for name, value in variables.items()},
     )
 
@@ -180,7 +186,7 @@ def _of_lock(document: Mapping[str, Any], path: str, subdir: str) -> CondaReques
         )
     return CondaRequest(
         explicit=tuple(_explicit(mine)),
-        pip=tuple(
+        pip=_without_dray(
             f"{each['name']} @ {each['url']}" for each in mine if each.get("manager") == "pip"
         ),
     )

@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.builders import BUILDERS, builder_of
-from dray.envbuilder.builders.base import Builder
-from dray.envbuilder.interpreters import own_interpreter
+from dray.envbuilder.builders import builder_of, condatool
 from dray.envbuilder.place import NODE
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.errors import PreparationFailed
-from tests.unit.envbuilder.conftest import Log, cancelled, processes_at, until
-from tests.unit.envbuilder.indexes import Index, make_wheel, serve_index
+from tests.contract.builder_kits import ALL, KITS, PASSWORD, SECRETS, SLOW, USER, Kit
+from tests.unit.envbuilder.channels import PYTHON
+from tests.unit.envbuilder.conftest import Log, cancelled
+from tests.unit.envbuilder.indexes import Index
+
+#: What is tried with slow installers in ``make test``, too.
+_WITH_SLOW_ONES = (
+    "test_what_was_asked_for_is_there_after_a_rename_scripts_included_bytecode_left_for_later",
+    "test_a_login_reaches_the_installer_and_is_in_no_message_file_or_argument",
+    "test_cancelling_stops_an_installer_that_waits_for_its_packages",
+)
 
 
-@pytest.fixture(params=sorted(BUILDERS))
-def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "pip-cache"))
-    return request.param
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.skipif(bool(why), reason=why))
+        for name, (_, why) in KITS.items()
+    ]
+)
+def kit(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kit:
+    for name in ("UV_CACHE_DIR", "PIP_CACHE_DIR", "CONDA_PKGS_DIRS", "RATTLER_CACHE_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "caches" / name))
+    if request.param != "uv":  # which needs it for nothing
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    if request.param == "rattler":
+        for name in ("MAMBA_EXE", "CONDA_EXE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(condatool, "NAMES", ())
+        monkeypatch.setattr(condatool, "_USUAL", ())
+    if request.param in SLOW and not ALL and request.function.__name__ not in _WITH_SLOW_ONES:
+        pytest.skip(f"{request.param} starts slowly: `make test-managers`")
+    return KITS[request.param][0](request.param, tmp_path)
 
 
 @pytest.fixture
-def builder(manager: str) -> Builder:
-    return builder_of(manager)
+def index(kit: Kit) -> Iterator[Index]:
+    with kit.served() as served:
+        yield served
 
 
 @pytest.fixture
@@ -36,123 +59,155 @@ def log() -> Log:
     return Log()
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[Index]:
-    wheels = tmp_path / "wheels"
-    for version in ("1.0", "1.1"):
-        make_wheel(wheels, "draysample", version)
-    with serve_index(wheels) as served:
-        yield served
-
-
-def spec_of(manager: str, index: Index, *requirements: str) -> EnvironmentSpec:
-    return EnvironmentSpec(manager=manager, requirements=requirements, index_urls=(index.url,))
-
-
-async def build(builder: Builder, spec: EnvironmentSpec, folder: Path, log: Log) -> Path:
+async def build(spec: EnvironmentSpec, folder: Path, log: Log) -> Path:
     folder.parent.mkdir(exist_ok=True)
-    await builder.build(spec, own_interpreter(), folder, log, NODE)
+    builder = builder_of(spec.manager)
+    interpreter = await builder.interpreter(spec, NODE)
+    await builder.build(spec, interpreter, folder, log, NODE)
     return folder / "bin" / "python"
+
+
+async def refused(spec: EnvironmentSpec, folder: Path, log: Log) -> PreparationFailed:
+    with pytest.raises(PreparationFailed) as caught:
+        await build(spec, folder, log)
+    assert caught.value.details["kind"] == "environment_failed"
+    return caught.value
 
 
 def output_of(*command: str | Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-async def test_no_requirements_make_a_bare_interpreter_of_the_exact_version(
-    builder: Builder, manager: str, tmp_path: Path, log: Log
+def busy_in(folder: Path) -> list[str]:
+    """Living processes that name ``folder`` or work in it."""
+    found: list[str] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().decode("utf-8", "replace")
+            where = os.readlink(process / "cwd")
+        except OSError:
+            continue  # it ended meanwhile
+        if str(folder) in line or where.startswith(str(folder)):
+            found.append(line)
+    return found
+
+
+async def test_nothing_asked_for_makes_a_bare_interpreter_of_the_exact_version(
+    kit: Kit, index: Index, tmp_path: Path, log: Log
 ) -> None:
-    python = await build(builder, EnvironmentSpec(manager=manager), tmp_path / "envs" / "one", log)
-    assert output_of(python, "-V") == f"Python {own_interpreter().version}"
+    python = await build(kit.spec(), tmp_path / "envs" / "one", log)
+    assert output_of(python, "-V") == f"Python {PYTHON}"
     assert output_of(python, "-c", "import sys; print(sys.prefix)") == str(python.parents[1])
 
 
-async def test_what_was_asked_for_is_there_after_a_rename_scripts_included(
-    builder: Builder, manager: str, index: Index, tmp_path: Path, log: Log
+async def test_what_was_asked_for_is_there_after_a_rename_scripts_included_bytecode_left_for_later(
+    kit: Kit, index: Index, tmp_path: Path, log: Log
 ) -> None:
-    spec = spec_of(manager, index, "draysample==1.0")
-    await build(builder, spec, tmp_path / "envs" / ".aside", log)
-    folder = (tmp_path / "envs" / ".aside").rename(tmp_path / "envs" / "final")
+    aside = tmp_path / "envs" / ".building-final-123"
+    await build(kit.spec("1.0"), aside, log)
+    folder = aside.rename(tmp_path / "envs" / "final")
     assert output_of(folder / "bin" / "draysample") == "draysample 1.0"
-    assert (
-        output_of(folder / "bin" / "python", "-c", "import draysample; print(draysample.VERSION)")
-        == "1.0"
-    )
+    shown = output_of(folder / "bin" / "python", "-B", "-c", "import draysample as d; print(d)")
+    assert str(folder) in shown
+    if kit.manager != "conda":  # conda itself compiles as it links
+        assert not list(folder.rglob("draysample*.pyc"))
+    assert os.listdir(tmp_path / "envs") == ["final"]
 
 
-async def test_bytecode_is_left_for_later(
-    builder: Builder, manager: str, index: Index, tmp_path: Path, log: Log
+async def test_what_was_fetched_once_is_not_fetched_again(
+    kit: Kit, index: Index, tmp_path: Path, log: Log
 ) -> None:
-    folder = tmp_path / "envs" / "one"
-    await build(builder, spec_of(manager, index, "draysample"), folder, log)
-    assert list(folder.rglob("draysample.py"))
-    assert not list(folder.rglob("draysample*.pyc"))
-
-
-async def test_the_cache_alone_suffices_the_second_time(
-    builder: Builder, manager: str, index: Index, tmp_path: Path, log: Log
-) -> None:
-    if manager == "pip":
-        pytest.skip("pip asks the index for its page each time; only files come from its cache")
-    spec = spec_of(manager, index, "draysample==1.1")
-    await build(builder, spec, tmp_path / "envs" / "one", log)
-    assert index.requests
+    if kit.manager in ("pip", "poetry"):
+        pytest.skip("it keeps what an index allows it to keep, and this one says nothing of it")
+    spec = kit.spec("1.1")
+    await build(spec, tmp_path / "envs" / "one", log)
+    assert any(path.endswith(kit.package("1.1").name) for path in index.requests)
     index.requests.clear()
-    await build(builder, spec, tmp_path / "envs" / "two", log)
-    assert index.requests == []
+    await build(spec, tmp_path / "envs" / "two", log)
+    assert not [path for path in index.requests if "draysample-" in path]
+    if kit.manager == "uv":
+        assert index.requests == []
 
 
 async def test_a_requirement_nobody_can_meet_fails_with_the_installers_words(
-    builder: Builder, manager: str, index: Index, tmp_path: Path, log: Log
+    kit: Kit, index: Index, tmp_path: Path, log: Log
 ) -> None:
-    spec = spec_of(manager, index, "draysample==9.9")
-    with pytest.raises(PreparationFailed) as caught:
-        await build(builder, spec, tmp_path / "envs" / "one", log)
-    assert caught.value.details["kind"] == "environment_failed"
-    assert "draysample==9.9" in caught.value.details["evidence"]
-    assert "draysample==9.9" in log.text
+    error = await refused(kit.spec("9.9"), tmp_path / "envs" / "one", log)
+    assert "draysample" in error.details["evidence"]
+    assert "9.9" in error.details["evidence"]
+    assert "9.9" in log.text
 
 
-async def test_credentials_of_an_index_are_in_no_message(
-    builder: Builder, manager: str, index: Index, tmp_path: Path, log: Log
+async def test_a_package_that_is_not_what_was_locked_is_refused(
+    kit: Kit, index: Index, tmp_path: Path, log: Log
 ) -> None:
-    secret = index.url.replace("http://", "http://me:verysecret@")
-    spec = EnvironmentSpec(manager=manager, requirements=("draysample==9.9",), index_urls=(secret,))
-    with pytest.raises(PreparationFailed) as caught:
-        await build(builder, spec, tmp_path / "envs" / "one", log)
-    assert index.requests
-    assert "verysecret" not in log.text + str(caught.value) + caught.value.details["evidence"]
+    error = await refused(kit.with_wrong_hash(), tmp_path / "envs" / "one", log)
+    words = error.details["evidence"].lower()
+    assert any(word in words for word in ("hash", "checksum", "md5"))
 
 
-async def test_the_best_version_of_all_indexes_is_taken(
-    builder: Builder, manager: str, index: Index, tmp_path: Path, log: Log
+async def test_a_corrupted_package_is_refused_by_name(
+    kit: Kit, index: Index, tmp_path: Path, log: Log
 ) -> None:
-    make_wheel(tmp_path / "more", "draysample", "2.0")
-    with serve_index(tmp_path / "more") as more:
-        spec = EnvironmentSpec(
-            manager=manager,
-            requirements=("draysample==1.1",),
-            index_urls=(index.url, more.url),
-        )
-        python = await build(builder, spec, tmp_path / "envs" / "one", log)
-    assert output_of(python, "-c", "import draysample; print(draysample.VERSION)") == "1.1"
+    spec = kit.spec("1.0")
+    package = kit.package("1.0")
+    package.write_bytes(package.read_bytes()[:200])
+    error = await refused(spec, tmp_path / "envs" / "one", log)
+    assert "draysample" in error.details["evidence"]
 
 
-async def test_cancelling_stops_an_installer_that_waits_for_its_index(
-    builder: Builder, manager: str, tmp_path: Path, log: Log
+async def test_a_login_reaches_the_installer_and_is_in_no_message_file_or_argument(
+    kit: Kit, tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wheels = tmp_path / "slow"
-    make_wheel(wheels, "draysample", "1.0")
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    arguments: list[str] = []
+    with kit.served(login=f"{USER}:{PASSWORD}") as index:
+        spec = kit.spec("1.0", login=f"{USER}:${{INDEX_PASSWORD}}")
+        building = asyncio.create_task(build(spec, tmp_path / "envs" / "one", log))
+        while not building.done():
+            arguments += await asyncio.to_thread(busy_in, tmp_path)
+            await asyncio.wait({building}, timeout=0.05)
+        await building
+    assert any(path.endswith(kit.package("1.0").name) for path in index.requests)
+    assert PASSWORD not in repr(spec) + log.text + "".join(arguments)
+    assert await asyncio.to_thread(containing, PASSWORD, tmp_path / "envs") == []
+
+
+def containing(text: str, folder: Path) -> list[Path]:
+    """Files below ``folder`` that have ``text`` in them."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return [path for path in files if text.encode() in path.read_bytes()]
+
+
+async def test_cancelling_stops_an_installer_that_waits_for_its_packages(
+    kit: Kit, tmp_path: Path, log: Log
+) -> None:
     folder = tmp_path / "envs" / "one"
-    with serve_index(wheels, hangs=True) as index:
-        spec = spec_of(manager, index, "draysample")
-        building = asyncio.create_task(build(builder, spec, folder, log))
-        await until(index.asked.is_set, "the installer at the index")
-        assert processes_at(folder)
+    with kit.served(hangs=True) as index:
+        index.answer.set()
+        spec = kit.spec("1.0")  # which Poetry locks at the index
+        index.answer.clear()
+        index.asked.clear()
+        building = asyncio.create_task(build(spec, folder, log))
+        assert await asyncio.to_thread(index.asked.wait, 60), log.text
+        assert busy_in(folder)
         await cancelled(building)
-        assert not processes_at(folder)
+        assert not busy_in(folder)
+
+
+async def test_a_python_that_is_not_there_is_never_replaced_by_another(
+    kit: Kit, index: Index, tmp_path: Path, log: Log
+) -> None:
+    spec = kit.spec("1.0")
+    other = EnvironmentSpec(**{**vars(spec), "python": "3.99"})
+    error = await refused(other, tmp_path / "envs" / "one", log)
+    assert "3.99" in str(error) + error.details["evidence"]
 
 
 def test_an_unknown_manager_is_refused_with_those_there_are() -> None:
-    with pytest.raises(PreparationFailed, match=r"'pixi', which Dray does not know; it has: .*uv"):
+    known = "conda, pip, poetry, system, uv"
+    with pytest.raises(
+        PreparationFailed, match=f"'pixi', which Dray does not know; it has: {known}"
+    ):
         builder_of("pixi")

@@ -60,23 +60,31 @@ class Channel:
         return next(self._folder.glob(f"*/{file_name}"))
 
     def add_sample(self, version: str, *, depends: tuple[str, ...] = ("python",)) -> str:
-        """A module ``condasample``, and a program of that name that tells where it is at home."""
+        """A module ``draysample``, and a program of that name that tells where it is at home."""
         files = {
-            "site-packages/condasample.py": f"VERSION = {version!r}\n".encode(),
-            "python-scripts/condasample": (
-                f"#!{PLACEHOLDER}/bin/python\nimport condasample, os\n"
-                f"print('condasample', condasample.VERSION, '{PLACEHOLDER}/share')\n"
+            "site-packages/draysample.py": f"VERSION = {version!r}\n".encode(),
+            "python-scripts/draysample": (
+                f"#!{PLACEHOLDER}/bin/python\nimport draysample\n"
+                "print('draysample', draysample.VERSION)\n"
             ).encode(),
+            "share/home.txt": PLACEHOLDER.encode(),
         }
-        return self._add("condasample", version, files, depends=depends, noarch="python")
+        return self._add("draysample", version, files, depends=depends, noarch="python")
 
-    def add_python(self) -> str:
-        """This very interpreter: its program, and links to its library's files."""
+    def add_python(self, *, by_file: bool) -> str:
+        """This very interpreter: its program, and links to its library.
+
+        To each of its files where ``by_file``: conda itself, other than its successors, links no
+        folders.
+        """
         minor = f"python{MINOR}"
         program = Path(sys.base_prefix) / "bin" / minor
         library = Path(sysconfig.get_path("stdlib"))
         dynamic = Path(sysconfig.get_config_var("DESTSHARED") or library / "lib-dynload")
-        links = {f"lib/{minor}/{path.relative_to(library)}": str(path) for path in _needed(library)}
+        links = {
+            f"lib/{minor}/{path.relative_to(library)}": str(path)
+            for path in _needed(library, by_file)
+        }
         for path in dynamic.glob("*.so"):
             links[f"lib/{minor}/lib-dynload/{path.name}"] = str(path)
         links["bin/python"] = minor
@@ -89,11 +97,12 @@ class Channel:
         }
         return self._add("python", PYTHON, files, links=links)
 
-    def add_pip(self, wheel: Path) -> str:
-        """pip, of one of its wheels."""
-        with zipfile.ZipFile(wheel) as archive:
-            files = {f"site-packages/{name}": archive.read(name) for name in archive.namelist()}
-        version = wheel.name.split("-")[1]
+    def add_pip(self, version: str, wheel: Path | None = None) -> str:
+        """pip, of one of its wheels; without one it is an empty package of that name."""
+        files = {"site-packages/pip/README.txt": b""}
+        if wheel is not None:
+            with zipfile.ZipFile(wheel) as archive:
+                files = {f"site-packages/{name}": archive.read(name) for name in archive.namelist()}
         return self._add("pip", version, files, depends=("python",), noarch="python")
 
     def _add(
@@ -148,11 +157,13 @@ def pip_wheel() -> Path | None:
     return found[0] if found else None
 
 
-def _needed(library: Path) -> Iterator[Path]:
-    """Files to link one by one: conda links no folders."""
+def _needed(library: Path, by_file: bool) -> Iterator[Path]:
     for folder, folders, names in os.walk(library):
         folders[:] = [name for name in folders if name not in _NOT_NEEDED]
         yield from (Path(folder) / name for name in names)
+        if not by_file:
+            yield from (Path(folder) / name for name in folders)
+            return
 
 
 def _archive(index: dict[str, Any], files: dict[str, bytes], links: dict[str, str]) -> bytes:
