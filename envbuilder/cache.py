@@ -11,13 +11,14 @@ import os
 import shutil
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dray.envbuilder import contents
 from dray.envbuilder import environment as envs
 from dray.envbuilder.limits import CacheLimits
 from dray.envbuilder.locks import try_lock
+from dray.envbuilder.mirrors import prune_mirrors, unused_mirrors
 from dray.envbuilder.process import finish_in_thread
 from dray.runtime.environments import Pruned
 from dray.runtime.paths import NodePaths
@@ -42,12 +43,17 @@ async def prune(
 
     Args:
         name: of the node, for the answer.
-        keys: these alone; empty: all of them.
+        keys: these alone; empty: all of them, and mirrors of git repositories.
         unused_for_s: only what was not used for so long.
     """
-    return await finish_in_thread(
+    done = await finish_in_thread(
         asyncio.to_thread(_prune, node, name, frozenset(keys), unused_for_s)
     )
+    if keys:
+        return done
+    mirrors = await prune_mirrors(node, unused_mirrors(unused_for_s))
+    n_bytes = done.n_bytes + sum(mirror.n_bytes for mirror in mirrors)
+    return replace(done, n_bytes=n_bytes, mirrors=[mirror.url for mirror in mirrors])
 
 
 def free_bytes(node: NodePaths) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,13 @@ async def prune_mirrors(
     return await finish_in_thread(
         asyncio.to_thread(_prune, node, limits or MirrorLimits(), dry_run=dry_run)
     )
+
+
+def unused_mirrors(unused_for_s: float) -> MirrorLimits:
+    """Limits that only what was used within ``unused_for_s`` is within."""
+    if unused_for_s > 0:
+        return MirrorLimits(sys.maxsize, unused_for_s)
+    return MirrorLimits(size_bytes=0)
 
 
 def _prune(node: NodePaths, limits: MirrorLimits, *, dry_run: bool) -> list[MirrorEntry]:

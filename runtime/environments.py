@@ -176,6 +176,7 @@ class Pruned:
         n_bytes: of what was removed; hard links into an installer's cache free little.
         n_in_use: environments that stayed because something uses them.
         problem: why the node did not answer; empty when it did.
+        mirrors: addresses of the git repositories whose mirrors were removed.
     """
 
     node: str
@@ -183,3 +184,4 @@ class Pruned:
     n_bytes: int = 0
     n_in_use: int = 0
     problem: str = ""
+    mirrors: list[str] = field(default_factory=list[str])

@@ -129,7 +129,10 @@ def prune(
     ] = 0.0,
     here: HereOption = False,
 ) -> None:
-    """Remove environments that nothing uses. Tasks that need one of them again build it again."""
+    """Remove environments and mirrors of git repositories that nothing uses.
+
+    Tasks that need one of them again build or fetch it again.
+    """
     caches = _caches(session, here)
     keys = [_details(session, caches, env, "").environment.key for env in envs or ()]
     done = caches.prune_environments(keys, unused_for_s=unused_days * _DAY_S)
@@ -283,6 +286,8 @@ def _pruned_in_words(done: Pruned) -> str:
         return f"{done.node}: did not answer: {done.problem}"
     kept = f", {done.n_in_use} in use stay" if done.n_in_use else ""
     removed = words.count(len(done.removed), "environment")
+    if done.mirrors:
+        removed += f" and {words.count(len(done.mirrors), 'mirror')} of git repositories"
     return f"{done.node}: removed {removed}, {_size(done.n_bytes)}{kept}"
 
 

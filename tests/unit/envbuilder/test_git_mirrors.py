@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dray.envbuilder.cache import prune
 from dray.envbuilder.credentials import Access
 from dray.envbuilder.gitoptions import GitOptions, MirrorLimits
 from dray.envbuilder.log import say
@@ -190,6 +191,8 @@ async def test_the_longest_unused_mirrors_go_and_those_in_use_stay(
     assert [m.url for m in await prune_mirrors(node, limits)] == [urls[0]]
     assert [m.url for m in await prune_mirrors(node, MirrorLimits(max_age_s=1500))] == [urls[1]]
     assert [m.url for m in await list_mirrors(node)] == [urls[2]]
+    assert (await prune(node, unused_for_s=3600)).mirrors == []
+    assert (await prune(node)).mirrors == [urls[2]]
 
 
 async def test_a_commit_without_its_past_is_quick_to_get(
