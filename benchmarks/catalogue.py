@@ -177,7 +177,7 @@ CATALOGUE = (
         "environments",
         "ms",
         "an environment built for a new key and looked through, against `uv venv` and `uv pip "
-        "install --offline` by hand, both with the packages in uv's cache",
+        "install` by hand, both with the packages in uv's cache",
         _at_most(1.1),
     ),
     Spec(
@@ -202,6 +202,22 @@ CATALOGUE = (
         "ms",
         "an environment found among 1,000 in a node's cache, from its specification to holding it",
         Bar("value", "<=", 5),
+    ),
+    Spec(
+        "submit-unchanged",
+        "submits",
+        "ms",
+        "`dray run --queue` of a script in a repository of 10,000 files that nobody changed since "
+        "the last time, as a whole, with a server on this machine",
+        Bar("value", "<=", 1000),
+    ),
+    Spec(
+        "snapshot-layout",
+        "submits",
+        "ms",
+        "the 10,000 files laid out on a node from its cache, each held against its hash, against "
+        "`cp -r`",
+        _at_most(2),
     ),
     Spec(
         "points-per-second",
