@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-examples test-frameworks test-docker lint format bench chaos mutants reference up down clean
+.PHONY: help install demo test test-examples test-frameworks test-managers test-docker lint format bench chaos mutants reference up down clean
 
 help:            ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -43,6 +43,17 @@ test-frameworks: $(FRAMEWORKS)/.installed  ## Try the hooks against real framewo
 	@DRAY_TEST_FRAMEWORKS=1 $(FRAMEWORKS)/bin/python -m pytest -n 2 \
 	  -c tests/frameworks/pytest.ini tests/frameworks $(ARGS)
 
+MANAGERS := .venv-managers
+
+$(MANAGERS)/.installed: $(STAMP)
+	@UV_TOOL_DIR=$(MANAGERS)/tools UV_TOOL_BIN_DIR=$(MANAGERS)/bin \
+	  $(BIN)/uv tool install --quiet --no-progress "poetry>=2.1,<3"
+	@touch $@
+
+test-managers: $(MANAGERS)/.installed  ## Build environments with every package manager that can be had here (minutes)
+	@PATH="$(CURDIR)/$(MANAGERS)/bin:$$PATH" DRAY_TEST_MANAGERS=1 \
+	  $(BIN)/pytest --timeout 300 tests/contract/test_builders.py $(ARGS)
+
 test-docker: install  ## Run tasks in containers of a real Docker and Podman (root; installs them, minutes)
 	@DRAY_TEST_DOCKER=1 $(BIN)/pytest tests/docker --durations=5 $(ARGS)
 
@@ -76,4 +87,4 @@ down: install    ## Stop the local cluster; state is kept
 	@$(BIN)/dray down
 
 clean:           ## Remove what was installed and built
-	rm -rf $(VENV) $(FRAMEWORKS) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FRAMEWORKS) $(MANAGERS) build dist .pytest_cache .ruff_cache .hypothesis

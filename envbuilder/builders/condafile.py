@@ -186,10 +186,14 @@ def _of_lock(document: Mapping[str, Any], path: str, subdir: str) -> CondaReques
         )
     return CondaRequest(
         explicit=tuple(_explicit(mine)),
-        pip=_without_dray(
-            f"{each['name']} @ {each['url']}" for each in mine if each.get("manager") == "pip"
-        ),
+        pip=_without_dray(_for_pip(each) for each in mine if each.get("manager") == "pip"),
     )
+
+
+def _for_pip(package: Mapping[str, Any]) -> str:
+    hashes = cast("dict[str, str]", package.get("hash") or {})
+    known = f" --hash=sha256:{hashes['sha256']}" if "sha256" in hashes else ""
+    return f"{package['name']} @ {package['url']}{known}"
 
 
 def _is_main(package: Mapping[str, Any]) -> bool:
