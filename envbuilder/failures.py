@@ -9,6 +9,8 @@ from dray.runtime.causes import EVIDENCE_LIMIT_BYTES, CauseKind
 from dray.runtime.errors import PreparationFailed
 
 _USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^/\s'\"]+)@", re.IGNORECASE)
+_REFERENCE = re.compile(r"([\w.-]+:)?\$\{[A-Z0-9_]+\}(:[\w.-]*)?")
+
 #: Values that this process was told and that nobody may read.
 _hidden: set[str] = set()
 #: Shorter ones are user names, and occur in every other word.
@@ -23,7 +25,8 @@ def never_show(*values: str) -> None:
 def redact(text: str) -> str:
     """``text`` with known secrets and the credentials of every URL replaced by ``***``.
 
-    The user name of an ``ssh://`` URL stays: it is ``git``, and no secret.
+    The user name of an ``ssh://`` URL stays: it is ``git``, and no secret. So does a reference to a
+    secret, ``user:${NAME}``, which says how it is to be written.
     """
     for value in sorted(_hidden, key=len, reverse=True):  # one may be a part of another
         text = text.replace(value, "***")
@@ -31,7 +34,8 @@ def redact(text: str) -> str:
 
 
 def _hide(match: re.Match[str]) -> str:
-    if match["scheme"].lower().endswith("ssh://") and ":" not in match["user"]:
+    is_ssh = match["scheme"].lower().endswith("ssh://")
+    if (is_ssh and ":" not in match["user"]) or _REFERENCE.fullmatch(match["user"]):
         return match[0]
     return f"{match['scheme']}***@"
 

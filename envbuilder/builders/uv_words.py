@@ -62,7 +62,7 @@ def _refused(tail: str, spec: EnvironmentSpec) -> str:
         )
     return (
         f"the index {url} wants credentials; write its URL as "
-        f"https://user:${{INDEX_TOKEN}}@{host}{_path(spec, url)} and set "
+        f"{urlsplit(url).scheme}://user:${{INDEX_TOKEN}}@{host}{_path(spec, url)} and set "
         f"{SECRET_PREFIX}INDEX_TOKEN where the agent is started"
     )
 

@@ -135,6 +135,7 @@ async def test_a_private_index_without_credentials_names_the_variable_to_set(
         execution = Execution(packages=["draysample==1.0"], index_urls=[private.url])
         message, evidence = await failure(execution, tmp_path, node, log)
     assert message.startswith(f"the index {private.url} wants credentials")
+    assert "http://user:${INDEX_TOKEN}@127.0.0.1" in message
     assert "set DRAY_SECRET_INDEX_TOKEN where the agent is started" in message
     assert "401 Unauthorized" in evidence
 
