@@ -44,12 +44,13 @@ def torch_backend(
     Args:
         said: by the task, its queue or its agent; empty: not said.
         has_indexes: whether the task names indexes of its own, which then decide.
-        node: variables of the agent.
+        node: variables of the agent; its ``UV_TORCH_BACKEND`` counts as said.
         driver: version of the node's NVIDIA driver; empty: it has none.
 
     Raises:
         PreparationFailed: ``said`` is nothing that there is.
     """
+    said = said or node.get("UV_TORCH_BACKEND", "")
     if said and said not in (NONE, "auto") and not _BACKEND.fullmatch(said):
         raise environment_failed(
             f"torch_backend is {said!r}; give cpu, a CUDA version such as cu128, rocm6.3, xpu, "
@@ -68,6 +69,13 @@ def torch_backend(
     if builds and _BACKEND.fullmatch(builds[0]):
         return builds[0]  # the requirement says which build, and no other has that version
     return f"auto:{driver}" if driver else _without_driver()
+
+
+def for_manager(backend: str, manager: str) -> str:
+    """``backend`` as far as ``manager`` can take it: only uv looks through builds by driver."""
+    if manager == "uv":
+        return backend
+    return backend if manager == "pip" and not backend.startswith("auto") else ""
 
 
 def _without_driver() -> str:
@@ -92,7 +100,7 @@ def extra_for(extras: Collection[str], said: str, driver: str) -> str:
     """
     if said in extras:
         return said
-    able = _able(driver)
+    able = newest_cuda(driver)
     fitting = [
         extra for extra in extras if re.fullmatch(r"cu\d{3}", extra) and _cuda(extra) <= able
     ]
@@ -105,7 +113,7 @@ def _cuda(extra: str) -> int:
     return int(extra[2:])
 
 
-def _able(driver: str) -> int:
+def newest_cuda(driver: str) -> int:
     """Newest CUDA, as ``cu128`` counts it, that ``driver`` can run."""
     version = tuple(int(number) for number in re.findall(r"\d+", driver))
     generations = [cuda for cuda, oldest in _DRIVERS.items() if version >= oldest]

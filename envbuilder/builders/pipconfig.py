@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dray.envbuilder.secrets import Secrets
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.torch import newest_cuda
 
 #: How packages are reached. Everything else that a ``pip.conf`` or a variable may say (``target``,
 #: ``user``, ``constraint``, ``no-deps`` …) would make another environment than the task asks for.
@@ -33,6 +34,8 @@ _ALLOWED = frozenset(
     }
 )
 _INDEXES = frozenset({"index-url", "extra-index-url", "no-index"})
+#: Builds of PyTorch that its makers still publish.
+_CUDAS = ("cu118", "cu121", "cu124", "cu126", "cu128", "cu129", "cu130")
 #: Sections that count for ``pip install``, each over the one before; the last is pip's variables.
 _SECTIONS = ("global", "install", ":env:")
 
@@ -58,7 +61,7 @@ def pip_variables(
             env[f"PIP_{key.replace('-', '_').upper()}"] = value
     if default:
         env["PIP_INDEX_URL"] = default
-    _add(env, "PIP_EXTRA_INDEX_URL", [*extra, *_torch_index(spec.torch_backend)])
+    _add(env, "PIP_EXTRA_INDEX_URL", [*extra, *torch_indexes(spec.torch_backend)])
     _add(env, "PIP_FIND_LINKS", links)
     env["PIP_CONFIG_FILE"] = os.devnull  # then pip reads no file at all
     env["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
@@ -72,10 +75,17 @@ def _add(env: dict[str, str], name: str, values: list[str]) -> None:
         env[name] = together
 
 
-def _torch_index(backend: str) -> list[str]:
-    """Where the builds of PyTorch for ``backend`` are; pip, unlike uv, has to be told."""
-    build = backend.removeprefix("auto:")
-    return [f"https://download.pytorch.org/whl/{build}"] if build else []
+def torch_indexes(backend: str) -> list[str]:
+    """Where the builds of PyTorch for ``backend`` are; pip, unlike uv, has to be told.
+
+    For a driver all that it runs: pip takes the newest version, and of that the newest CUDA.
+    """
+    name, _, driver = backend.partition(":")
+    names = [name] if name not in ("", "auto") else []
+    if driver:
+        able = newest_cuda(driver)
+        names = [cuda for cuda in _CUDAS if int(cuda[2:]) <= able] or ["cpu"]
+    return [f"https://download.pytorch.org/whl/{each}" for each in names]
 
 
 def _in_code(link: str, code: Path | None) -> str:
