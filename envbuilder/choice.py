@@ -18,7 +18,14 @@ from dray.envbuilder.origins import FROM, PROJECT, CodeFolder, Origin
 from dray.envbuilder.requirements import read_lines
 from dray.envbuilder.spec import EnvironmentSpec, LocalPackage, ProjectFile
 from dray.envbuilder.surroundings import agent_variables
-from dray.envbuilder.torch import FAMILY, NONE, driver_version, extra_for, torch_backend
+from dray.envbuilder.torch import (
+    FAMILY,
+    NONE,
+    driver_version,
+    extra_for,
+    for_manager,
+    torch_backend,
+)
 from dray.runtime.execution import Execution
 
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
@@ -56,7 +63,7 @@ def _chosen(execution: Execution, root: Path) -> EnvironmentSpec:
         node=agent_variables(),
         driver=driver_version(),
     )
-    return replace(spec, torch_backend=backend)
+    return replace(spec, torch_backend=for_manager(backend, spec.manager))
 
 
 def _spec(execution: Execution, origin: Origin, folder: CodeFolder, root: Path) -> EnvironmentSpec:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dray.envbuilder.torch import extra_for, torch_backend, torch_variables
+from dray.envbuilder.torch import extra_for, for_manager, torch_backend, torch_variables
 from dray.runtime.errors import PreparationFailed
 
 
@@ -49,6 +49,17 @@ def test_named_indexes_decide_themselves() -> None:
     assert backend("torch", node={"UV_DEFAULT_INDEX": "https://mirror"}) == ""
     assert backend("torch", node={"UV_FIND_LINKS": "/wheels"}) == ""
     assert backend("torch", said="auto", node={"UV_FIND_LINKS": "/wheels"}) == "auto:550.144.03"
+
+
+def test_what_the_operator_tells_uv_counts_as_said() -> None:
+    assert backend("torch", node={"UV_TORCH_BACKEND": "cpu"}) == "cpu"
+    assert backend("torch", said="cu128", node={"UV_TORCH_BACKEND": "cpu"}) == "cu128"
+
+
+def test_other_managers_take_what_they_can() -> None:
+    assert for_manager("auto:550.1", "uv") == "auto:550.1"
+    assert [for_manager(given, "pip") for given in ("cpu", "auto:550.1")] == ["cpu", ""]
+    assert for_manager("cpu", "conda") == ""
 
 
 def test_a_backend_nobody_knows_is_refused() -> None:

@@ -244,3 +244,19 @@ async def test_an_extra_that_the_project_does_not_have_is_named(index: Index, co
     with pytest.raises(PreparationFailed, match="has no extra 'tpu'; it has gpu") as caught:
         await choose(Execution(extras=["tpu"]), code)
     assert caught.value.details["field"] == "execution.extras"
+
+
+@pytest.mark.parametrize("said", ["", "cpu"])
+async def test_builds_of_pytorch_on_the_nodes_own_pages_are_found(
+    said: str,
+    index: Index,
+    code: Path,
+    node: NodePaths,
+    log: Log,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_wheel(tmp_path / "links", "torch", "2.9.0+cpu")
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
+    made = await built(Execution(packages=["torch"], torch_backend=said), code, node, log)
+    assert made.report.installed == ["torch==2.9.0+cpu"]
