@@ -111,6 +111,8 @@ def commit_in(folder: Path, name: str) -> str:
     absent = (BadName, ODBError, InvalidGitRepositoryError, NoSuchPathError, GitCommandError)
     try:
         with Repo(folder, expand_vars=False) as repository:
+            # Variables of the agent must not lead it to another repository.
+            repository.git.update_environment(GIT_DIR=str(folder), GIT_WORK_TREE=str(folder))
             return repository.commit(name).hexsha
     except (*absent, ValueError, OSError):  # also of a repository that is broken
         return ""

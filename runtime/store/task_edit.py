@@ -13,6 +13,7 @@ from dray.runtime.execution import Container, Execution
 from dray.runtime.ids import is_id
 from dray.runtime.models import Parameter, Policy, Task
 from dray.runtime.registry import INPUT
+from dray.runtime.repositories import check_repository
 from dray.runtime.resources import Resources, check
 from dray.runtime.states import State, is_terminal
 from dray.runtime.store.contract import CloneRequest, TaskEdit
@@ -170,7 +171,7 @@ def checked(task: Task) -> Task:
     """``task`` itself when it may be stored.
 
     Raises:
-        InvalidInput: no name, an impossible priority or amount of resources.
+        InvalidInput: no name, an impossible priority or amount of resources, a secret in sight.
     """
     if not task.name.strip():
         raise InvalidInput("a task needs a name", field="name")
@@ -178,6 +179,7 @@ def checked(task: Task) -> Task:
     if any(not tag.strip() for tag in (*task.tags, *task.system_tags)):
         raise InvalidInput("a tag is empty", field="tags")
     check(task.execution.resources)
+    check_repository(task.execution.repository)
     check_policy(task.policy)
     return task
 

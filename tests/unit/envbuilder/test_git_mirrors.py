@@ -153,6 +153,21 @@ async def test_a_damaged_mirror_is_made_again(
     checkout_at(code).git("fsck", "--full")
 
 
+async def test_variables_of_the_agent_lead_git_nowhere_else(
+    repository: Repository,
+    code: Path,
+    node: NodePaths,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    head = repository.commit(note="")
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CEILING_DIRECTORIES"):
+        monkeypatch.setenv(name, str(code.parent / "nowhere"))
+    for _ in range(2):
+        await prepare(Execution(repository=repository.url, commit=head[:9]), code, node, log)
+    assert log.text.count("fetching") == 1
+
+
 async def test_many_fetches_leave_few_packs(
     repository: Repository,
     code: Path,
