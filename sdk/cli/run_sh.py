@@ -63,7 +63,7 @@ def run_sh(run: Run) -> str:
     lines.append(f"cd -- {_quoted(str(run.cwd), run.root)} || exit\n")
     if run.setup:
         lines.append("set -e\n")
-        lines += [f'. "$own"/{shlex.quote(name)}\n' for name in run.setup]
+        lines += [f'. "$own"/{shlex.quote(name)} >&2\n' for name in run.setup]
         lines.append(f"cd -- {_quoted(str(run.cwd), run.root)}\n")
     command = " ".join(_quoted(word, run.root) for word in run.argv)
     return "".join([*lines, f'exec {command} "$@"\n'])
