@@ -14,7 +14,7 @@ from dray.envbuilder.containers.images import ready_image
 from dray.envbuilder.containers.place import ContainerPlace, Occupant
 from dray.envbuilder.containers.podman import PodmanEngine
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.log import LogWriter
+from dray.envbuilder.log import LogWriter, say
 from dray.runtime.config import Settings
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
@@ -65,6 +65,8 @@ async def container_place(
     engine = await asyncio.to_thread(engine_of, settings.container_engine, node)
     bench = Bench(engine, node)
     image = await ready_image(bench, asked.image, arguments.pull, execution.system_packages, log)
+    digest = image.digest.rpartition("@")[2].removeprefix("sha256:")[:12]
+    say(log, f"running in a container of {asked.image} ({digest}) with {engine.name}")
     return ContainerPlace(
         bench,
         image,

@@ -26,6 +26,8 @@ from dray.runtime.ids import new_id
 #: Raised when what is asked of an image changes, so that what was written down is asked again.
 _PROBE = 2
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
+#: Of images that say none, as engines have it.
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Where Pythons are besides the path: conda's, and those that were built from source.
 _FOLDERS = ("/usr/local/bin", "/usr/bin", "/opt/conda/bin", "/opt/python/bin", "/opt/venv/bin")
 #: Says which libc there is, then what each Python says of itself, one line each.
@@ -104,7 +106,7 @@ async def ready_image(
         id=facts.id,
         run=facts.run,
         digest=facts.digest,
-        variables=facts.variables,
+        variables={"PATH": _PATH, **facts.variables},
         libc=known.libc,
         pythons=known.pythons,
     )

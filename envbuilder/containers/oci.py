@@ -6,7 +6,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from dray.envbuilder.containers.client import ask, follow
 from dray.envbuilder.containers.engine import ContainerRun, ContainerState, Found, ImageFacts
@@ -28,6 +28,8 @@ class OciEngine(ABC):
 
     name = "docker"
     keeps_containers = True
+    #: Of ``rm``, not to wait for what was asked to end and does not.
+    at_once: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.is_rootless: bool | None = None
@@ -84,13 +86,13 @@ class OciEngine(ABC):
 
     async def image(self, reference: str) -> ImageFacts | None:
         """See :class:`dray.envbuilder.containers.engine.Engine`."""
-        asked = ["image", "inspect", "--format", "{{json .}}", reference]
+        asked = ["image", "inspect", reference]
         finished = await ask(self.name, asked)
         if finished.code != 0:
             if _is_absent(finished.tail):
                 return None
             raise self._failed(f"cannot tell what image {reference!r} is", finished.tail)
-        facts: dict[str, Any] = json.loads(finished.stdout)
+        facts = cast("list[dict[str, Any]]", json.loads(finished.stdout))[0]
         config: dict[str, Any] = facts.get("Config") or {}
         variables: list[str] = config.get("Env") or []
         pairs = (entry.partition("=") for entry in variables)
@@ -134,7 +136,7 @@ class OciEngine(ABC):
 
     async def remove(self, name: str) -> None:
         """See :class:`dray.envbuilder.containers.engine.Engine`."""
-        finished = await ask(self.name, ["rm", "--force", "--volumes", name])
+        finished = await ask(self.name, ["rm", "--force", "--volumes", *self.at_once, name])
         # Another one at it already, such as the engine itself, does the same.
         if finished.code != 0 and not _is_absent(finished.tail) and "already" not in finished.tail:
             raise self._failed(f"could not remove container {name}", finished.tail)

@@ -12,6 +12,7 @@ class PodmanEngine(OciEngine):
     """See :class:`dray.envbuilder.containers.engine.Engine`."""
 
     name = "podman"
+    at_once = ("--time=0",)
 
     async def _find_rootless(self) -> bool:
         asked = await ask(self.name, ["info", "--format", "{{.Host.Security.Rootless}}"])

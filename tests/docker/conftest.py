@@ -15,6 +15,13 @@ if os.environ.get("DRAY_TEST_DOCKER") != "1":  # needs root, the network and som
     collect_ignore_glob = ["test_*.py"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test also waits for an image to be made and for engine and cluster."""
+    for item in items:
+        if "docker" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
     with dockerd(tmp_path_factory.mktemp("dockerd")) as running:
