@@ -25,12 +25,14 @@ from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.bytecode import compile_bytecode
 from dray.envbuilder.cache import trim
 from dray.envbuilder.choice import choose
+from dray.envbuilder.containers.choice import container_place
+from dray.envbuilder.containers.place import ContainerPlace
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.gitoptions import git_options
-from dray.envbuilder.hooks import node_hooks
+from dray.envbuilder.hooks import NodeHooks, node_hooks
 from dray.envbuilder.launch import launch_plan
 from dray.envbuilder.limits import limits_of
-from dray.envbuilder.place import NODE
+from dray.envbuilder.place import NODE, Place
 from dray.envbuilder.smoke import check_imports
 from dray.envbuilder.source import prepare_source
 from dray.runtime import codec, config
@@ -53,9 +55,14 @@ WANTED = signal.SIGUSR1
 #: The file of the order, in the folder that the build has for itself.
 _ORDER = "order.json"
 #: What the solver says, and says again on every node, of requirements that contradict each other
-#: or that no index has; unless it could not look.
+#: or that no index has; unless it could not look, or it is this node's doing.
 REFUSAL = "No solution found when resolving"
-COULD_NOT_LOOK = ("network was disabled", "not found in the cache", "ailed to fetch", "offline")
+COULD_NOT_LOOK = (
+    *("network was disabled", "not found in the cache", "ailed to fetch", "offline"),
+    *("authentication", "Unauthorized", "Forbidden", "provided package locations"),
+    # Of this node's Python or platform, which another one need not have.
+    *("current Python", "matching platform", "matching Python", "ABI tag"),
+)
 
 
 class _Log:
@@ -138,15 +145,12 @@ async def _build(
     order: AheadOrder, settings: Settings, folder: Path, is_wanted: asyncio.Event
 ) -> None:
     execution = with_defaults(order.execution, own_defaults(settings))
-    if execution.container.image:
-        _end(notes=["what runs in a container is not built ahead"])
-        return
-    node, code, place = NodePaths(settings.cache), folder / "code", YieldingPlace(NODE)
+    node, code = NodePaths(settings.cache), folder / "code"
     limits = limits_of(settings)
     try:
-        with Client(order.url, order.token, retries=0) as client:
-            blobs, git = GatewayBlobs(client), git_options(settings)
-            await prepare_source(execution, code, node, blobs, _LOG, git=git)
+        hooks = await asyncio.to_thread(node_hooks, settings)
+        has_code = await _lay_code(execution, order, settings, code)
+        place = await _place_of(execution, settings, node, hooks)
         spec = await choose(execution, code)
         environment = await ensure_environment(spec, node, _LOG, place=place, limits=limits)
     except (DrayError, OSError) as exc:
@@ -155,30 +159,51 @@ async def _build(
         return
     with environment:
         _tell(environment=environment.report)
-        await _unless(is_wanted, _look_at(execution, environment, code, settings))
+        if has_code:
+            look = _look_at(execution, environment, code, hooks, place)
+            await _unless(is_wanted, look)
         if not environment.reused:
-            await compile_bytecode(environment)
+            await compile_bytecode(environment, place.run)
     await trim(node, limits)
 
 
+async def _lay_code(
+    execution: Execution, order: AheadOrder, settings: Settings, code: Path
+) -> bool:
+    """The task's code; False where somebody asks for an environment of packages alone."""
+    if not (execution.snapshot or execution.repository or execution.diff.strip()):
+        await asyncio.to_thread(code.mkdir)
+        return False
+    node, git = NodePaths(settings.cache), git_options(settings)
+    with Client(order.url, order.token, retries=0) as client:
+        await prepare_source(execution, code, node, GatewayBlobs(client), _LOG, git=git)
+    return True
+
+
+async def _place_of(
+    execution: Execution, settings: Settings, node: NodePaths, hooks: NodeHooks
+) -> Place:
+    """Where it would run, of which its container has nobody in it yet."""
+    if execution.container.image:
+        return await container_place(execution, settings, node, _LOG, folders=hooks.python_path)
+    return YieldingPlace(NODE)
+
+
 async def _look_at(
-    execution: Execution, environment: Environment, code: Path, settings: Settings
+    execution: Execution, environment: Environment, code: Path, hooks: NodeHooks, place: Place
 ) -> None:
     """Whether it would start, and what it imports."""
     try:
-        hooks = await asyncio.to_thread(node_hooks, settings)
         plan = launch_plan(execution, environment, code, code, {}, hooks=hooks)
     except PreparationFailed as exc:
         cause = start_cause(exc)
         _end(cause, [] if cause else [str(exc)])
         return
-    smoke = await check_imports(
-        execution,
-        plan,
-        code,
-        place=YieldingPlace(NODE),
-        is_open=bool(hooks.setup_script.strip()),
-    )
+    if isinstance(place, ContainerPlace):  # it would need what is not in the image
+        _end(notes=["its imports are not looked at: it runs in a container"])
+        return
+    is_open = bool(hooks.setup_script.strip())
+    smoke = await check_imports(execution, plan, code, place=place, is_open=is_open)
     _end(smoke.cause, smoke.notes)
 
 

@@ -39,6 +39,10 @@ def test_what_the_solver_refuses_is_certain() -> None:
     [
         environment_failed("uv failed", f"{SOLVER}\nhint: Packages were unavailable, offline"),
         environment_failed("uv failed", "error: Failed to fetch: `http://127.0.0.1:1/simple/six/`"),
+        environment_failed(
+            "uv failed", f"{SOLVER}\nhint: lack of valid authentication credentials"
+        ),
+        environment_failed("uv failed", f"{SOLVER} the current Python version (3.11.7) does not"),
         environment_failed("Python 3.9 was asked for and is not on this node"),
         source_failed("the repository cannot be reached", "Permission denied (publickey)"),
         OSError(28, "No space left on device"),
