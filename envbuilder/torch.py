@@ -72,10 +72,8 @@ def torch_backend(
 
 
 def for_manager(backend: str, manager: str) -> str:
-    """``backend`` as far as ``manager`` can take it: only uv looks through builds by driver."""
-    if manager == "uv":
-        return backend
-    return backend if manager == "pip" and not backend.startswith("auto") else ""
+    """``backend`` where ``manager`` can be told it; conda's and Poetry's own files say it."""
+    return backend if manager in ("uv", "pip") else ""
 
 
 def _without_driver() -> str:

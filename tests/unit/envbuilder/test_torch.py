@@ -56,10 +56,9 @@ def test_what_the_operator_tells_uv_counts_as_said() -> None:
     assert backend("torch", said="cu128", node={"UV_TORCH_BACKEND": "cpu"}) == "cu128"
 
 
-def test_other_managers_take_what_they_can() -> None:
-    assert for_manager("auto:550.1", "uv") == "auto:550.1"
-    assert [for_manager(given, "pip") for given in ("cpu", "auto:550.1")] == ["cpu", ""]
-    assert for_manager("cpu", "conda") == ""
+def test_only_uv_and_pip_can_be_told() -> None:
+    assert [for_manager("auto:550.1", who) for who in ("uv", "pip")] == ["auto:550.1"] * 2
+    assert [for_manager("cpu", who) for who in ("conda", "poetry")] == ["", ""]
 
 
 def test_a_backend_nobody_knows_is_refused() -> None:
