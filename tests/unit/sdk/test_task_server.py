@@ -114,15 +114,16 @@ class TestExecuteRemotely:
         pieces = live.client.console(task.id, stream="stdout").pieces
         assert "".join(piece.text for piece in pieces) == "before\n"
 
-    def test_outside_git_the_script_and_its_modules_are_the_code(
+    def test_outside_git_the_script_goes_with_what_lies_beside_it(
         self, laptop: Machine, live: Live
     ) -> None:
         (laptop.code / "local.py").write_text("X = 1\n")
-        (laptop.code / "unrelated.bin").write_text("big")
+        (laptop.code / "config.yaml").write_text("lr: 1")
+        (laptop.code / ".env").write_text("SECRET=1")
         ran = laptop.run("import local\n" + REMOTE + "task.execute_remotely('gpu')\n")
         task = live.client.get_task(task_of(ran))
         manifest = json.loads(live.client.read_blob(task.execution.snapshot))
-        assert [entry[0] for entry in manifest["files"]] == ["local.py", "train.py"]
+        assert [entry[0] for entry in manifest["files"]] == ["config.yaml", "local.py", "train.py"]
 
     def test_an_unknown_queue_costs_nothing(self, laptop: Machine, live: Live) -> None:
         ran = laptop.run(
