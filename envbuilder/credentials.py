@@ -16,7 +16,7 @@ from urllib.parse import quote
 from dray.envbuilder.failures import never_show, source_failed
 from dray.envbuilder.remotes import Remote, read_remote, rewritten
 from dray.envbuilder.secrets import secrets_folder
-from dray.envbuilder.surroundings import agent_variables
+from dray.envbuilder.surroundings import CLEARML_GIT, agent_variables
 from dray.runtime.config import SECRET_PREFIX
 
 #: What a host that takes tokens is told as user: most take any.
@@ -142,9 +142,10 @@ def _secret_of(remote: Remote, secrets: Secrets) -> tuple[str, str, str] | None:
             origin = f"{SECRET_PREFIX}{each}"
             return (user, token, origin) if colon else ("", found, origin)
     agent = agent_variables()
-    host, token = agent.get("CLEARML_AGENT_GIT_HOST", ""), agent.get("CLEARML_AGENT_GIT_PASS", "")
-    if token and host and read_remote(f"https://{host}").host in (remote.host, remote.site):
-        return agent.get("CLEARML_AGENT_GIT_USER", ""), token, "CLEARML_AGENT_GIT_PASS"
+    for prefix in CLEARML_GIT:
+        host, token = agent.get(f"{prefix}HOST", ""), agent.get(f"{prefix}PASS", "")
+        if token and host and read_remote(f"https://{host}").host in (remote.host, remote.site):
+            return agent.get(f"{prefix}USER", ""), token, f"{prefix}PASS"
     return None
 
 

@@ -73,7 +73,19 @@ _AGENTS_OWN = frozenset(
     }
 )
 #: An installer's are also where passwords of indexes are.
-_AGENTS_OWN_PREFIXES = ("RAY_", "DRAY_", "CONDA_", "MAMBA_", "PIP_", "UV_", "POETRY_", "PDM_")
+#: Where agents of ClearML have the credentials of a git host.
+CLEARML_GIT = ("CLEARML_AGENT_GIT_", "TRAINS_AGENT_GIT_")
+_AGENTS_OWN_PREFIXES = (
+    "RAY_",
+    "DRAY_",
+    "CONDA_",
+    *CLEARML_GIT,
+    "MAMBA_",
+    "PIP_",
+    "UV_",
+    "POETRY_",
+    "PDM_",
+)
 
 
 def agent_variables() -> dict[str, str]:

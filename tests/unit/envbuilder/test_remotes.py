@@ -7,6 +7,7 @@ import pytest
 from dray.envbuilder.credentials import access_to, secret_name
 from dray.envbuilder.gitfailures import why_unreachable
 from dray.envbuilder.remotes import read_remote, read_rules, relative_to, rewritten
+from dray.envbuilder.surroundings import agent_variables, child_variables
 from dray.runtime.errors import InvalidInput, PreparationFailed
 
 AZURE_SSH = "git@ssh.dev.azure.com:v3/org/project/repo"
@@ -98,6 +99,7 @@ def test_the_variables_of_clearml_count_for_their_host(monkeypatch: pytest.Monke
     ours = access_to(read_remote("git@git.example.org:a/b"), {}, lambda _: "")
     assert ours.remote.url == "https://git.example.org/a/b"
     assert ours.variables["DRAY_GIT_TOKEN"] == "clearml-token"
+    assert "clearml-token" not in child_variables(agent_variables()).values()
     others = access_to(read_remote("https://evil.example.org/a/b"), {}, lambda _: "")
     assert "clearml-token" not in others.variables.values()
 
