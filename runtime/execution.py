@@ -98,7 +98,7 @@ class RunDefaults:
 
     Attributes:
         environment_manager: see ``Execution``.
-        container: taken as a whole by tasks that name no image.
+        container: for tasks that name no image; their own arguments and setup script go before.
         torch_backend: see ``Execution``.
     """
 

@@ -17,8 +17,8 @@ MANAGERS = ("uv", "pip", "conda", "poetry", "system")
 def with_defaults(execution: Execution, *defaults: RunDefaults) -> Execution:
     """``execution`` with what it leaves open taken from ``defaults``, the first that says it.
 
-    A container is taken as a whole: another image's arguments or setup script would not fit. A
-    task that names no image but a setup script keeps its script.
+    A task that names an image takes nothing of another's container: its arguments or setup script
+    would not fit. One that names none but arguments or a script takes them to the image it gets.
     """
     for given in defaults:
         if not execution.environment_manager:
@@ -26,8 +26,12 @@ def with_defaults(execution: Execution, *defaults: RunDefaults) -> Execution:
         if not execution.torch_backend:
             execution = replace(execution, torch_backend=given.torch_backend)
         if not execution.container.image and given.container.image:
-            own = execution.container.setup_script
-            container = replace(given.container, setup_script=own) if own else given.container
+            own = execution.container
+            container = Container(
+                given.container.image,
+                own.arguments or given.container.arguments,
+                own.setup_script or given.container.setup_script,
+            )
             execution = replace(execution, container=container)
     return execution
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dray.runtime.errors import InvalidInput
 from dray.sdk.light import TYPE_CHECKING
 from dray.sdk.tasks.base import TaskBase
 
@@ -91,14 +90,16 @@ class TaskCode(TaskBase):
     ) -> None:
         """Say which container it is to run in. Nothing happens in the run of an agent.
 
-        It is recorded and shown; agents run tasks without containers so far, and fail one that
-        asks for a container, saying so.
+        Its agent's node needs Docker, Podman or Apptainer; what it installs is built inside, of
+        the packages the task asks for.
 
         Args:
             docker_cmd: image and arguments in one text, as older programs say it.
-            docker_image: such as ``nvidia/cuda:12.4.0-runtime-ubuntu22.04``; empty: none.
+            docker_image: such as ``nvidia/cuda:12.4.0-runtime-ubuntu22.04``; empty: the one of
+                its queue or agent, else none.
             docker_arguments: for whoever starts the container.
-            docker_setup_bash_script: shell lines to run in it first.
+            docker_setup_bash_script: shell lines to run in it first; see also
+                ``set_setup_script``, which needs no container.
 
         Raises:
             NotEditable: it is no draft, and does not run here.
@@ -152,17 +153,11 @@ def container(
 ) -> dict[str, str]:
     """Members of a container; arguments after the image in one text are split off.
 
-    Raises:
-        InvalidInput: arguments or a script without an image.
+    Without an image they are for the one that the queue or the agent names.
     """
     name, _, rest = (image or "").strip().partition(" ")
     given = arguments if arguments else rest
     joined = given if isinstance(given, str) else " ".join(given)
     script = setup_script or ""
     lines = script if isinstance(script, str) else "\n".join(script)
-    if not name and (joined or lines):
-        raise InvalidInput(
-            "arguments and a setup script belong to a container: give docker_image too",
-            field="docker_image",
-        )
     return {"image": name, "arguments": joined.strip(), "setup_script": lines}

@@ -267,8 +267,8 @@ class TestCode:
             }
             or task.get_base_docker() == "b:2 -e A=1"
         )
-        with pytest.raises(ValueError, match="belong to a container"):
-            task.set_base_docker(docker_arguments="-e A=1")
+        task.set_base_docker(docker_arguments="-e A=1")  # for the image of its queue
+        assert task.get_base_docker() == "-e A=1"
 
     def test_shell_scripts_and_modules_with_arguments(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
