@@ -30,6 +30,8 @@ class OciEngine(ABC):
     keeps_containers = True
     #: Of ``rm``, not to wait for what was asked to end and does not.
     at_once: tuple[str, ...] = ()
+    #: Of an empty folder that hides another: without a copy of what it hides.
+    empty: str = ""
 
     def __init__(self) -> None:
         self.is_rootless: bool | None = None
@@ -73,15 +75,16 @@ class OciEngine(ABC):
             return "0:0"
         return run.arguments.user or f"{os.getuid()}:{os.getgid()}"
 
-    @staticmethod
-    def _mounts(run: ContainerRun) -> list[str]:
+    def _mounts(self, run: ContainerRun) -> list[str]:
         options: list[str] = []
         for mount in run.mounts:
             fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
             if mount.read_only:
                 fields.append("readonly")
             options.append(f"--mount={','.join(map(_csv, fields))}")
-        options += [f"--mount=type=tmpfs,{_csv(f'target={folder}')}" for folder in run.hidden]
+        options += [
+            f"--mount=type=tmpfs,{_csv(f'target={folder}')}{self.empty}" for folder in run.hidden
+        ]
         return options
 
     async def image(self, reference: str) -> ImageFacts | None:

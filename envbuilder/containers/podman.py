@@ -13,6 +13,7 @@ class PodmanEngine(OciEngine):
 
     name = "podman"
     at_once = ("--time=0",)
+    empty = ",notmpcopyup"
 
     async def _find_rootless(self) -> bool:
         asked = await ask(self.name, ["info", "--format", "{{.Host.Security.Rootless}}"])
