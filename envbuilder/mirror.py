@@ -97,13 +97,14 @@ class Mirror:
         """Be the only one that changes it; who waits reads the log of who does not."""
         lock = await self._lock()
         mine = self._log
-        shared = await asyncio.to_thread(SharedLog, mine, self._progress_path)
-        self._log = shared
         try:
-            yield
+            self._log = shared = SharedLog(mine, self._progress_path)
+            try:
+                yield
+            finally:
+                self._log = mine
+                shared.close()
         finally:
-            self._log = mine
-            await finish_in_thread(asyncio.to_thread(shared.close))
             lock.release()
 
     @property
