@@ -23,6 +23,7 @@ from dray.envbuilder.process import finish_in_thread
 from dray.envbuilder.secrets import Secrets, reveal
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.envbuilder.uvconfig import with_node_config, without_config
 from dray.envbuilder.uvtool import uv_program
 
 #: What the interpreter brings along for its environments, as ``ensurepip`` would install it. Read
@@ -104,6 +105,7 @@ async def bring_pip(
         PreparationFailed: the interpreter came without pip, and no index has it.
     """
     python = python_of(folder)
+    env = without_config(await asyncio.to_thread(with_node_config, env))
     install = [uv_program(), "pip", "install", "--quiet", "--no-progress", "--python", python]
     told = await place.run([python, "-I", "-B", "-c", _BUNDLED], env=env, keep_stdout=True)
     if not wanted and told.code == 0 and told.stdout.strip():

@@ -23,6 +23,7 @@ from dray.envbuilder.projects import read_toml
 from dray.envbuilder.secrets import reveal
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.envbuilder.uvconfig import without_config
 from dray.envbuilder.uvtool import uv_program
 from dray.runtime.config import SECRET_PREFIX
 from dray.runtime.errors import PreparationFailed
@@ -205,7 +206,7 @@ async def _install_local(job: _Job, sources: Path) -> None:
             *[uv_program(), "pip", "install", "--no-progress", "--no-deps", "--reinstall"],
             *["--python", python_of(job.folder), *packages],
         ],
-        env=job.env,
+        env=without_config(job.env),
         cwd=sources,
         log=job.log,
     )

@@ -21,6 +21,7 @@ from dray.envbuilder.process import Finished
 from dray.envbuilder.secrets import reveal
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.envbuilder.surroundings import agent_variables, git_variables, installer_variables
+from dray.envbuilder.uvconfig import with_node_config, without_config
 from dray.envbuilder.uvtool import uv_program
 
 
@@ -46,7 +47,8 @@ class UvBuilder:
         if not (spec.requirements or spec.local or spec.files):
             return
         async with project_copy(spec, folder) as copy:
-            node = {**git_variables(agent_variables()), **version_variables(spec, copy)}
+            known = await asyncio.to_thread(with_node_config, git_variables(agent_variables()))
+            node = {**known, **version_variables(spec, copy)}
             job = UvJob(
                 spec,
                 folder,
@@ -77,7 +79,7 @@ async def _make_venv(
     options = ["--quiet", "--relocatable", "--no-project", "--prompt", "dray"]
     finished = await place.run(
         [uv_program(), "venv", *options, "--python", interpreter.path, folder],
-        env=env,
+        env=without_config(env),
         cwd=folder.parent,
         log=log,
     )
@@ -94,7 +96,8 @@ async def _install(job: UvJob) -> Finished:
     local = [f"{job.copy}/{each.requirement}" for each in spec.local if not each.by_name]
     listing = await _written(job, "requirements.txt", [*plain, *local])
     limits = await _written(job, "constraints.txt", spec.constraints)
-    return await replace(job, env={**job.env, **logins}).offline_first(
+    env = without_config({**job.env, **logins})
+    return await replace(job, env=env).offline_first(
         [
             *["pip", "install", "--no-progress", "--no-compile-bytecode"],
             *["--python", python_of(job.folder), "--requirements", listing],

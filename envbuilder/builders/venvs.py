@@ -9,6 +9,7 @@ from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.interpreters import Interpreter
 from dray.envbuilder.log import LogWriter
 from dray.envbuilder.place import Place
+from dray.envbuilder.uvconfig import without_config
 from dray.envbuilder.uvtool import uv_program
 
 
@@ -31,7 +32,7 @@ async def make_venv(
     options = ["--quiet", "--relocatable", "--no-project", "--prompt", "dray"]
     finished = await place.run(
         [uv_program(), "venv", *options, "--python", interpreter.path, folder],
-        env=env,
+        env=without_config(env),
         cwd=folder.parent,
         log=log,
     )

@@ -60,11 +60,16 @@ def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / ".config" / "pip" / "pip.conf").write_text(
         f"[global]\ntarget = {elsewhere}\nno-deps = true\n[install]\nuser = true\n"
     )
+    (home / ".config" / "uv").mkdir()
+    (home / ".config" / "uv" / "uv.toml").write_text(
+        f'no-binary-package = ["draysample"]\n[pip]\ntarget = "{elsewhere}"\nno-deps = true\n'
+    )
     (home / ".pydistutils.cfg").write_text(f"[install]\nprefix={elsewhere}\n")
     limits = tmp_path / "limits.txt"
     limits.write_text("draysample==1.0\n")
     variables = {
         "HOME": home,
+        "XDG_CONFIG_HOME": home / ".config",
         "PYTHONPATH": elsewhere,
         "PYTHONHOME": "/nowhere",
         "PYTHONUSERBASE": home / ".local",
@@ -161,3 +166,20 @@ async def test_nothing_of_a_poisoned_host_reaches_the_build_or_the_child(
     assert not misleading & said["variables"].keys()
     assert names_in(poisoned) == before, "nothing was installed elsewhere"
     assert "verysecret" not in log.text
+
+
+async def test_the_indexes_of_a_nodes_configuration_of_uv_count(
+    index: Index, node: NodePaths, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "uv.toml"
+    config.write_text(
+        f'[[index]]\nname = "ours"\nurl = "{index.url}"\ndefault = true\n'
+        f'[pip]\nlink-mode = "copy"\ntarget = "{tmp_path / "elsewhere"}"\n'
+    )
+    monkeypatch.setenv("UV_CONFIG_FILE", str(config))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    with await ensure_environment(EnvironmentSpec(requirements=("draysample",)), node, log) as made:
+        assert made.report.installed == ["draysample==2.0"]
+        (module,) = made.folder.glob("lib/python*/site-packages/draysample.py")
+        assert module.stat().st_nlink == 1, "copied, as it says"
+    assert not (tmp_path / "elsewhere").exists()
