@@ -69,7 +69,9 @@ def _section(path: str, command: Any) -> Iterator[str]:
 
 def _argument(parameter: Any) -> str:
     name = str(parameter.metavar)
-    return name if parameter.required else f"[-- {name}...]"
+    if parameter.required:
+        return name
+    return f"[{name}]" if parameter.nargs == 1 else f"[-- {name}...]"
 
 
 def _option_line(parameter: Any) -> str:
