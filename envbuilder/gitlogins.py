@@ -43,12 +43,33 @@ async def git_logins(
     plain = await asyncio.to_thread(
         lambda: [_without_login(line, secrets, headers) for line in given]
     )
+    return plain, _configured(headers, env)
+
+
+async def lock_logins(urls: Iterable[str], env: Mapping[str, str]) -> dict[str, str]:
+    """Variables that let git in to the repositories of a lock, which names them itself."""
+    given = list(urls)
+    if not given:
+        return {}
+    settings: dict[str, str] = {}
+    lines = [f"git+{url}" for url in given]
+    plain = await asyncio.to_thread(
+        lambda: [_without_login(line, Secrets(), settings) for line in lines]
+    )
+    for before, after in zip(given, plain, strict=True):
+        if after != f"git+{before}":
+            settings[f"url.{after.removeprefix('git+')}.insteadOf"] = before
+    return _configured(settings, env)
+
+
+def _configured(settings: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
+    """``settings`` of git as variables, after those that are in ``env``."""
     begin = int(env.get("GIT_CONFIG_COUNT") or 0)
-    variables = {"GIT_CONFIG_COUNT": str(begin + len(headers))} if headers else {}
-    for number, (setting, value) in enumerate(headers.items(), begin):
+    variables = {"GIT_CONFIG_COUNT": str(begin + len(settings))} if settings else {}
+    for number, (setting, value) in enumerate(settings.items(), begin):
         variables[f"GIT_CONFIG_KEY_{number}"] = setting
         variables[f"GIT_CONFIG_VALUE_{number}"] = value
-    return plain, variables
+    return variables
 
 
 def _without_login(line: str, secrets: Secrets, headers: dict[str, str]) -> str:

@@ -228,6 +228,13 @@ _READERS: dict[str, Callable[[str, str, Code], Locked]] = {
 }
 
 
+def git_urls(lock: str) -> list[str]:
+    """Repositories that a ``uv.lock`` or the lock of a script takes packages from."""
+    packages = cast("Iterable[Table]", _parsed(lock, "uv.lock").get("package", []))
+    found = (cast("Table", each.get("source", {})).get("git") for each in packages)
+    return [str(url).partition("?")[0].partition("#")[0] for url in found if url]
+
+
 def registries(lock: str) -> set[str]:
     """Package indexes that a ``uv.lock`` takes packages from."""
     packages = cast("Iterable[Table]", _parsed(lock, "uv.lock").get("package", []))

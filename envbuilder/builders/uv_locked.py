@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dray.envbuilder.builders.uv_job import UvJob
-from dray.envbuilder.lockfiles import registries
+from dray.envbuilder.gitlogins import lock_logins
+from dray.envbuilder.lockfiles import git_urls, registries
 from dray.envbuilder.process import Finished
 
 _UV_LOCK = "uv.lock"
@@ -31,6 +33,8 @@ async def install_locked(job: UvJob) -> Finished:
     path = job.spec.origin
     if posixpath.basename(path) == "pylock.toml":
         return await _install(job, job.copy / path, ())
+    logins = await lock_logins(git_urls(_text(job, path)), job.env)
+    job = replace(job, env={**job.env, **logins})
     if posixpath.basename(path) != _UV_LOCK:
         return await _install_script(job, path)
     if _comes_from_elsewhere(job, path):
@@ -39,8 +43,7 @@ async def install_locked(job: UvJob) -> Finished:
 
 
 async def _sync(job: UvJob) -> Finished:
-    job_env = {**job.env, "UV_PROJECT_ENVIRONMENT": str(job.folder)}
-    own = UvJob(job.spec, job.folder, job.copy, job_env, job.secrets, job.log, job.place)
+    own = replace(job, env={**job.env, "UV_PROJECT_ENVIRONMENT": str(job.folder)})
     options = ["--frozen", "--no-editable", "--no-progress", "--no-compile-bytecode"]
     project = job.copy / job.spec.project
     command = ["sync", *options, "--project", project, "--python", job.python, *_chosen(job)]
@@ -95,9 +98,12 @@ def _comes_from_elsewhere(job: UvJob, path: str) -> bool:
     given = [url for url in job.spec.index_urls if url] or [
         job.env[name] for name in _DEFAULT_INDEXES if job.env.get(name)
     ]
-    text = next((file.text for file in job.spec.files if file.path == path), "")
-    known = {_place(url) for url in registries(text)}
+    known = {_place(url) for url in registries(_text(job, path))}
     return bool(given and known) and known.isdisjoint(map(_place, given))
+
+
+def _text(job: UvJob, path: str) -> str:
+    return next((file.text for file in job.spec.files if file.path == path), "")
 
 
 def _place(url: str) -> str:

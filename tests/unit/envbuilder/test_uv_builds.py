@@ -260,3 +260,31 @@ async def test_builds_of_pytorch_on_the_nodes_own_pages_are_found(
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
     made = await built(Execution(packages=["torch"], torch_backend=said), code, node, log)
     assert made.report.installed == ["torch==2.9.0+cpu"]
+
+
+async def test_a_repository_in_a_lock_is_fetched_with_the_nodes_token_for_its_host(
+    index: Index,
+    code: Path,
+    node: NodePaths,
+    log: Log,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package(tmp_path / "lib", "mine")
+    publish(tmp_path / "lib", tmp_path / "served" / "lib.git")
+    needs = '[project]\nname = "all"\nversion = "0"\nrequires-python = ">=3.10"\n'
+    with serve_index(tmp_path / "served") as open_to_all:
+        url = f"{open_to_all.url.removesuffix('/simple')}/lib.git"
+        (code / "pyproject.toml").write_text(f'{needs}dependencies = ["mine @ git+{url}"]\n')
+        uv("lock", cwd=code)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-of-the-node"))
+    monkeypatch.setenv("DRAY_SECRET_GIT_127_0_0_1", "robot:verysecret")
+    with serve_index(tmp_path / "served", login="robot:verysecret") as private:
+        site = private.url.removesuffix("/simple")
+        for file in ("uv.lock", "pyproject.toml"):
+            text = (code / file).read_text()
+            (code / file).write_text(text.replace(url.removesuffix("/lib.git"), site))
+        made = await built(Execution(), code, node, log)
+    (installed,) = made.report.installed
+    assert installed.startswith(f"mine @ git+{site}/lib.git@")
+    assert "verysecret" not in log.text
