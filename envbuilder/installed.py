@@ -17,19 +17,47 @@ if TYPE_CHECKING:
 
 
 def lines() -> list[str]:
-    """Requirement lines of everything on the path, by name; what came from a URL says so."""
-    found: dict[str, str] = {}
+    """Requirement lines of everything on the path, by name; what came from a URL says so.
+
+    Packages of conda are as conda names them, and what pip added to them is marked ``pip:``.
+    """
+    found, of_conda = _conda(os.path.join(sys.prefix, "conda-meta"))
+    marked = "pip: " if found else ""
     for folder in sys.path:
         try:
             names = os.listdir(folder)
         except OSError:
             continue  # an archive, or not there
         for name in sorted(names):
-            if name.endswith((".dist-info", ".egg-info")):
+            if name.endswith((".dist-info", ".egg-info")) and name not in of_conda:
                 project, line = _line(os.path.join(folder, name))
                 if project:
-                    found.setdefault(project, line)  # the first on the path is imported
+                    found.setdefault(project, marked + line)  # the first on the path is imported
     return [found[project] for project in sorted(found)]
+
+
+def _conda(records: str) -> tuple[dict[str, str], set[str]]:
+    """``CHANNEL::NAME=VERSION=BUILD`` by name, and the metadata folders that conda installed."""
+    found: dict[str, str] = {}
+    folders: set[str] = set()
+    for name in sorted(os.listdir(records)) if os.path.isdir(records) else []:
+        if not name.endswith(".json"):
+            continue
+        with open(os.path.join(records, name), encoding="utf-8") as file:
+            facts: dict[str, Any] = json.load(file)
+        channel = str(facts.get("channel") or "").rstrip("/")
+        for ending in ("/" + str(facts.get("subdir")), "/noarch"):
+            if channel.endswith(ending):
+                channel = channel[: -len(ending)]
+        channel = channel.replace("https://conda.anaconda.org/", "")
+        spec = "{}={}={}".format(facts["name"], facts["version"], facts["build"])
+        found[str(facts["name"])] = f"{channel}::{spec}" if channel else spec
+        files: list[str] = facts.get("files") or []
+        for path in files:
+            info = os.path.basename(os.path.dirname(path))
+            if info.endswith((".dist-info", ".egg-info")):
+                folders.add(info)
+    return found, folders
 
 
 def _line(info: str) -> tuple[str, str]:

@@ -233,7 +233,8 @@ def _finish(job: _Job, secrets: Secrets) -> None:
     relocate_scripts(job.home)
     for record in (job.home / "conda-meta").glob("*.json"):
         text = record.read_text("utf-8")
-        for value in secrets.values.values():
-            text = text.replace(value, "***").replace(quote(value, safe=""), "***")
+        for name, value in secrets.values.items():
+            for written in (quote(value, safe=""), value):
+                text = text.replace(written, f"${{{name}}}")
         if secrets.values:
             record.write_text(text, "utf-8")

@@ -85,8 +85,9 @@ def _name(spec: str) -> str:
 def of_lines(lines: Iterable[str]) -> CondaRequest:
     """What package lines of a task ask for: conda specs, ``@EXPLICIT`` and URLs, or pip's own.
 
-    ``--channel NAME`` names a channel; a line that no conda spec can be (a URL, ``name @ …``,
-    extras), and everything after a line ``pip:``, is for pip.
+    ``--channel NAME`` names a channel, and so does ``NAME::`` before a spec. A line that no conda
+    spec can be (a URL, ``name @ …``, extras), what stands behind ``pip:``, and everything after a
+    line of that alone, is for pip.
     """
     channels: list[str] = []
     specs: list[str] = []
@@ -102,13 +103,19 @@ def of_lines(lines: Iterable[str]) -> CondaRequest:
             is_pip = True
         elif line.startswith("--channel"):
             channels.append(line.removeprefix("--channel").strip(" ="))
+        elif line.startswith("pip:"):
+            pip.append(line.removeprefix("pip:").strip())
         elif is_explicit and not is_pip:
             explicit.append(line)
-        elif is_pip or _FOR_PIP.search(line):
+        elif is_pip or ("::" not in line and _FOR_PIP.search(line)):
             pip.append(line)
         else:
-            specs.append(line)
-    return CondaRequest(tuple(channels), _without_dray(specs), tuple(explicit), _without_dray(pip))
+            channel, _, spec = line.rpartition("::")
+            specs.append(spec if "://" in channel else line)
+            channels += [channel] if channel else []
+    return CondaRequest(
+        tuple(dict.fromkeys(channels)), _without_dray(specs), tuple(explicit), _without_dray(pip)
+    )
 
 
 def _without_dray(lines: Iterable[str]) -> tuple[str, ...]:

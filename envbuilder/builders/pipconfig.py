@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dray.envbuilder.secrets import Secrets
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.torch import newest_cuda
 
 #: How packages are reached. Everything else that a ``pip.conf`` or a variable may say (``target``,
 #: ``user``, ``constraint``, ``no-deps`` …) would make another environment than the task asks for.
@@ -34,8 +33,6 @@ _ALLOWED = frozenset(
     }
 )
 _INDEXES = frozenset({"index-url", "extra-index-url", "no-index"})
-#: Builds of PyTorch that its makers still publish.
-_CUDAS = ("cu118", "cu121", "cu124", "cu126", "cu128", "cu129", "cu130")
 #: Sections that count for ``pip install``, each over the one before; the last is pip's variables.
 _SECTIONS = ("global", "install", ":env:")
 
@@ -76,16 +73,8 @@ def _add(env: dict[str, str], name: str, values: list[str]) -> None:
 
 
 def torch_indexes(backend: str) -> list[str]:
-    """Where the builds of PyTorch for ``backend`` are; pip, unlike uv, has to be told.
-
-    For a driver all that it runs: pip takes the newest version, and of that the newest CUDA.
-    """
-    name, _, driver = backend.partition(":")
-    names = [name] if name not in ("", "auto") else []
-    if driver:
-        able = newest_cuda(driver)
-        names = [cuda for cuda in _CUDAS if int(cuda[2:]) <= able] or ["cpu"]
-    return [f"https://download.pytorch.org/whl/{each}" for each in names]
+    """Where the builds of PyTorch for ``backend`` are; pip, unlike uv, has to be told."""
+    return [f"https://download.pytorch.org/whl/{backend}"] if backend else []
 
 
 def _in_code(link: str, code: Path | None) -> str:

@@ -24,7 +24,7 @@ async def make(request: dict[str, Any]) -> None:
     else:
         records = await rattler.solve(
             [rattler.Channel(name) for name in request["channels"]],
-            request["specs"],
+            [rattler.MatchSpec(spec) for spec in request["specs"]],
             gateway=rattler.Gateway(client=client),
             platforms=[request["subdir"], "noarch"],
             add_pip_as_python_dependency=True,  # as conda and micromamba do

@@ -69,16 +69,24 @@ def test_lines_of_a_task_that_no_conda_spec_can_be_are_for_pip() -> None:
             "pkg[extra]==1",
             "lib @ https://x/lib.whl",
             "git+https://x/y.git",
+            "https://host/t/${TOKEN}/own::lib=1=h_0",
+            "pip: one==1",
             "pip:",
             "plain==1",
         ]
     )
-    assert request.channels == ("conda-forge",)
-    assert request.specs == ("numpy=1.26", "pytorch::pytorch=2.5=*cuda*", "scipy >=1.11,<2")
+    assert request.channels == ("conda-forge", "pytorch", "https://host/t/${TOKEN}/own")
+    assert request.specs == (
+        "numpy=1.26",
+        "pytorch::pytorch=2.5=*cuda*",
+        "scipy >=1.11,<2",
+        "lib=1=h_0",
+    )
     assert request.pip == (
         "pkg[extra]==1",
         "lib @ https://x/lib.whl",
         "git+https://x/y.git",
+        "one==1",
         "plain==1",
     )
 
