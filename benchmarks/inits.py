@@ -35,10 +35,10 @@ _BARE = "import time\nprint(time.time_ns(), flush=True)\n"
 def measure(stand: Stand) -> list[Reading]:
     """Run scripts of this installation that begin and close a task, in turns with a bare one."""
     script, bare = stand.script("inits.py", _SCRIPT), stand.script("bare-inits.py", _BARE)
-    with _Gateway(stand.folder / "inits-server") as url_and_token:
+    with Gateway(stand.folder / "inits-server") as url_and_token:
         closes: list[float] = []
-        away = _variables(stand.folder / "inits-away")
-        near = {**_variables(stand.folder / "inits-near"), **url_and_token}
+        away = laptop_variables(stand.folder / "inits-away")
+        near = {**laptop_variables(stand.folder / "inits-near"), **url_and_token}
         start, local, server = in_turns(
             N_ROUNDS,
             lambda: start_to_first_line([sys.executable, str(bare)], away),
@@ -69,13 +69,13 @@ def _run(script: Path, variables: Mapping[str, str], closes: list[float]) -> flo
     return init_ms
 
 
-def _variables(home: Path) -> dict[str, str]:
+def laptop_variables(home: Path) -> dict[str, str]:
     """A laptop that knows no server."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DRAY_", "CLEARML_"))}
     return {**kept, "DRAY_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
 
 
-class _Gateway:
+class Gateway:
     """A gateway of its own, while the block lasts."""
 
     def __init__(self, home: Path) -> None:

@@ -85,7 +85,7 @@ class FileHashes:
 
     def save(self) -> None:
         """Keep what was asked for; a folder that cannot be written only costs time, next time."""
-        if self._path is None or self._used == self._known:
+        if self._path is None or (not self.n_read and len(self._used) == len(self._known)):
             return
         folder = self._path.parent
         document = {"format": FORMAT, "root": self._root, "files": self._used}
