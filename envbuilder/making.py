@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from dray.envbuilder import contents, installed
 from dray.envbuilder import environment as envs
@@ -167,7 +168,9 @@ async def _look(plan: Plan, folder: Path, *, by_hash: bool) -> tuple[_Made, list
     packages = [path for path in own if path.is_relative_to(folder)]
     made = _Made(
         python=facts["version"],
-        installed=[_as_given(without_credentials(x), plan.spec) for x in facts["installed"]],
+        installed=[
+            _as_given(without_credentials(x), plan.spec, folder) for x in facts["installed"]
+        ],
         packages=[path.relative_to(folder).as_posix() for path in packages],
         distributions=contents.distributions(packages),
         n_bytes=n_bytes,
@@ -214,15 +217,14 @@ def _questions() -> str:
     return Path(installed.__file__).read_text("utf-8")
 
 
-def _as_given(line: str, spec: EnvironmentSpec) -> str:
-    """A package of the task's own code as a path in it: its place on this node means nothing."""
-    _, at, url = line.partition(" @ file://")
-    if at:
-        for package in spec.local:
-            if package.path == "." or url.partition("#")[0].rstrip("/").endswith(
-                f"/{package.path}"
-            ):
-                return package.requirement
+def _as_given(line: str, spec: EnvironmentSpec, folder: Path) -> str:
+    """A package of the task's own code as a path in it, not of the copy that was built from."""
+    _, at, url = line.partition(f" @ file://{folder}/")
+    # The copy is one folder of the environment in the making.
+    inside = unquote(url.partition("#")[0]).rstrip("/").partition("/")[2] or "."
+    for package in spec.local if at else ():
+        if package.path == inside:
+            return package.requirement
     return line
 
 

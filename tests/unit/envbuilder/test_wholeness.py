@@ -12,7 +12,8 @@ import pytest
 from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.environment import Environment, covered_of
 from dray.envbuilder.inventory import environment_details
-from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.localpackages import tree_hash
+from dray.envbuilder.spec import EnvironmentSpec, LocalPackage
 from dray.runtime.environments import EnvironmentState
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log
@@ -172,3 +173,13 @@ async def test_what_came_from_a_url_is_reported_with_it(
     again = EnvironmentSpec(requirements=(line,))
     with await ensure_environment(again, node, log) as rebuilt:
         assert rebuilt.report.installed == [line], "as resolved is a requirement that reproduces"
+
+
+async def test_a_package_of_the_tasks_own_code_is_reported_as_a_path_in_it(
+    node: NodePaths, log: Log, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    path = make_wheel(code / "vendor", "draysample", "1.0").relative_to(code).as_posix()
+    spec = EnvironmentSpec(local=(LocalPackage(path, tree_hash(code / path)),), code=code)
+    with await ensure_environment(spec, node, log) as made:
+        assert made.report.installed == [f"./{path}"]
