@@ -97,7 +97,8 @@ class TaskCode(TaskBase):
             docker_cmd: image and arguments in one text, as older programs say it.
             docker_image: such as ``nvidia/cuda:12.4.0-runtime-ubuntu22.04``; empty: the one of
                 its queue or agent, else none.
-            docker_arguments: for whoever starts the container.
+            docker_arguments: as for ``docker run``, such as ``--ipc=host -e A=1``; what reaches out
+                of the container, such as ``-v`` and ``--privileged``, its operator has to allow.
             docker_setup_bash_script: shell lines to run in it first; see also
                 ``set_setup_script``, which needs no container.
 

@@ -1,0 +1,1 @@
+"""Tasks in containers of real engines; run by ``make test-docker``."""
