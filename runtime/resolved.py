@@ -32,7 +32,7 @@ def as_resolved(execution: Execution, report: EnvironmentReport) -> Execution:
         environment_manager="uv" if report.manager == "poetry" else report.manager,
         torch_backend=_torch_build(report.installed) or execution.torch_backend,
         container=replace(container, image=report.image) if report.image else container,
-        commit=execution.commit or report.commit,
+        commit=report.commit or execution.commit,
     )
 
 
