@@ -169,7 +169,7 @@ async def _look(plan: Plan, folder: Path, *, by_hash: bool) -> tuple[_Made, list
     made = _Made(
         python=facts["version"],
         installed=[
-            _as_given(without_credentials(x), plan.spec, folder) for x in facts["installed"]
+            _as_given(redact(without_credentials(x)), plan.spec, folder) for x in facts["installed"]
         ],
         packages=[path.relative_to(folder).as_posix() for path in packages],
         distributions=contents.distributions(packages),
