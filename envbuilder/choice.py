@@ -44,7 +44,10 @@ async def choose(execution: Execution, code: Path) -> EnvironmentSpec:
         PreparationFailed: what ``packages_from`` asks for is not there, or cannot be read.
     """
     _check(execution)
-    return await asyncio.to_thread(_chosen, execution, code)
+    try:
+        return await asyncio.to_thread(_chosen, execution, code)
+    except OSError as exc:
+        raise environment_failed(f"the task's code cannot be read: {exc}", str(exc)) from exc
 
 
 def _chosen(execution: Execution, root: Path) -> EnvironmentSpec:

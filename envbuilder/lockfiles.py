@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.projects import Table, read_toml
+from dray.envbuilder.projects import Table, read_toml, well_formed
 from dray.envbuilder.requirements import Code
 
 CONDA_LOCK = "conda-lock.yml"
@@ -60,7 +60,8 @@ def read_lock(path: str, code: Code) -> Locked:
     Raises:
         PreparationFailed: it is broken, or names a package outside of the code.
     """
-    return _READERS[posixpath.basename(path)](path, _text(path, code), code)
+    with well_formed(path):
+        return _READERS[posixpath.basename(path)](path, _text(path, code), code)
 
 
 def read_script_lock(path: str, code: Code) -> Locked:
@@ -69,10 +70,11 @@ def read_script_lock(path: str, code: Code) -> Locked:
     Raises:
         PreparationFailed: as :func:`read_lock`.
     """
-    packages = cast("list[Table]", _parsed(_text(path, code), path).get("package", []))
-    sources = [_local_source(each, posixpath.dirname(path), path) for each in packages]
-    names = frozenset(str(each["name"]) for each in packages)
-    return Locked([path], [place for kind, place in sources if kind], names=names)
+    with well_formed(path):
+        packages = cast("list[Table]", _parsed(_text(path, code), path).get("package", []))
+        sources = [_local_source(each, posixpath.dirname(path), path) for each in packages]
+        places = [_present(place, path, code) for kind, place in sources if kind]
+        return Locked([path], places, names=frozenset(str(each["name"]) for each in packages))
 
 
 def _text(path: str, code: Code) -> str:
@@ -105,7 +107,11 @@ def _uv(path: str, text: str, code: Code) -> Locked:
     ]
     return Locked(
         files=list(dict.fromkeys([path, beside, *filter(code.exists, members)])),
-        local=[place for name, kind, place in places if kind != "virtual" and name in reached],
+        local=[
+            _present(place, path, code)
+            for name, kind, place in places
+            if kind != "virtual" and name in reached
+        ],
         project=project,
         names=frozenset(reached),
     )

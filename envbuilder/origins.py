@@ -125,7 +125,9 @@ class CodeFolder:
             # The header alone goes into the key: the rest of the script may change.
             locked = read_script_lock(lock, self.code)
             return Origin(lock, Wanted(), locked, header=(path, header))
-        return self._declared(path, projects.declared_by_script(header, path))
+        with projects.well_formed(path):
+            declared = projects.declared_by_script(header, path)
+        return self._declared(path, declared)
 
     def _lock(self) -> Origin | None:
         names = LOCKS.get(self._manager, ()) if self._manager else _EXACT
@@ -153,7 +155,8 @@ class CodeFolder:
             if text is not None:
                 project = projects.read_toml(text, path)
                 if "project" in project or "build-system" in project:
-                    return self._of_project(path, project)
+                    with projects.well_formed(path):
+                        return self._of_project(path, project)
         return None
 
     def _of_project(self, path: str, project: projects.Table) -> Origin:

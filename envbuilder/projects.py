@@ -6,7 +6,8 @@ import importlib
 import posixpath
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -47,6 +48,22 @@ def read_toml(text: str, path: str) -> Table:
         return cast("Table", toml.loads(text))
     except ValueError as exc:
         raise environment_failed(f"{path} of the code is not valid TOML: {exc}") from exc
+
+
+@contextmanager
+def well_formed(path: str) -> Generator[None]:
+    """For reading ``path``, which is valid TOML and may yet be anything.
+
+    Raises:
+        PreparationFailed: a table or a value is not what it should be.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, StopIteration) as exc:
+        raise environment_failed(
+            f"{path} of the code does not have the form that it should: "
+            f"{type(exc).__name__}: {exc}; make it anew with the tool that wrote it"
+        ) from exc
 
 
 def script_header(text: str) -> str | None:

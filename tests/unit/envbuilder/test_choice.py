@@ -227,6 +227,22 @@ async def test_a_lock_outside_of_the_code_is_refused(tmp_path: Path) -> None:
         await choose(Execution(), tmp_path)
 
 
+async def test_a_package_of_a_lock_that_did_not_come_along_is_named(tmp_path: Path) -> None:
+    lock = UV_LOCK.replace('virtual = "."', 'editable = "libs/mine"')
+    write(tmp_path, uv_lock=lock, pyproject_toml=PYPROJECT)
+    with pytest.raises(
+        PreparationFailed, match=r"uv\.lock names libs/mine, which is not in the code"
+    ):
+        await choose(Execution(), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["package = 1", "[[package]]\nversion = 1", "package = ['a']"])
+async def test_a_lock_of_another_form_is_named(text: str, tmp_path: Path) -> None:
+    write(tmp_path, uv_lock=text, pyproject_toml=PYPROJECT)
+    with pytest.raises(PreparationFailed, match=r"uv\.lock of the code does not have the form"):
+        await choose(Execution(), tmp_path)
+
+
 async def test_a_broken_project_file_is_named(tmp_path: Path) -> None:
     write(tmp_path, pyproject_toml="[project\n")
     with pytest.raises(PreparationFailed, match=r"pyproject\.toml of the code is not valid TOML"):
