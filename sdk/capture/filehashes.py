@@ -14,9 +14,8 @@ import os
 import stat
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 #: Version of the file's format.
 FORMAT = 1
@@ -29,8 +28,7 @@ _BLOCK = 1 << 20
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-@dataclass(frozen=True)
-class Hashed:
+class Hashed(NamedTuple):
     """What was read of a file.
 
     Attributes:
@@ -67,9 +65,14 @@ class FileHashes:
         Raises:
             OSError: it cannot be read.
         """
-        signature = _signature(info)
         known = self._known.get(name)
-        if known is not None and known[:5] == signature:
+        if known is not None and (
+            known[1] == info.st_mtime_ns
+            and known[2] == info.st_ctime_ns
+            and known[0] == info.st_size
+            and known[3] == info.st_ino
+            and known[4] == info.st_mode
+        ):
             self._used[name] = known
             return Hashed(known[5], known[0], _executable(known[4]), bool(known[6]))
         return self._hash(name)

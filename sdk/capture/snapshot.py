@@ -272,12 +272,8 @@ def relative_names(root: Path, files: Iterable[Path]) -> list[str]:
 
 def _look(top: str, name: str, left_out: list[str]) -> tuple[str, os.stat_result, str] | None:
     """Name, status and link target of what belongs in the snapshot."""
-    try:
-        name.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidInput(
-            f"file name {name!r} is not UTF-8; rename it or let git ignore it", field="snapshot"
-        ) from exc
+    if not name.isascii():
+        _check_text(name)
     path = f"{top}/{name}"
     try:
         info = os.lstat(path)
@@ -293,6 +289,15 @@ def _look(top: str, name: str, left_out: list[str]) -> tuple[str, os.stat_result
         left_out.append(f"{name}: neither a file nor a link inside the code")
         return None
     return name, info, ""
+
+
+def _check_text(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidInput(
+            f"file name {name!r} is not UTF-8; rename it or let git ignore it", field="snapshot"
+        ) from exc
 
 
 def _too_large(sized: list[tuple[str, int]], total: int, limit_bytes: int) -> TooLarge:
