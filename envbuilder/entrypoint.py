@@ -29,7 +29,7 @@ def command_of(
         python: the environment's interpreter.
         cwd: where it will run.
         root: top folder of the task's code.
-        programs: ``PATH`` as the process will have it.
+        programs: ``PATH`` as the process will have it; empty where what runs before may change it.
 
     Raises:
         PreparationFailed: of kind ``source_failed``: the entry point is not in the code, or the
@@ -38,7 +38,7 @@ def command_of(
     entry = execution.entry_point.strip()
     runner = shlex.split(execution.binary)
     if runner:
-        if not execution.container.image:
+        if programs and not execution.container.image:
             _check_program(runner[0], execution.binary, cwd, programs)
         if not entry:
             return runner

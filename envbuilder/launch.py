@@ -64,7 +64,9 @@ def launch_plan(
     )
     env["PYTHONUNBUFFERED"] = "1"
     env.update(task_env)
-    command = command_of(execution, environment.python, cwd, root, env["PATH"])
+    has_setup = bool(execution.setup_script.strip() or given.setup_script.strip())
+    searched = "" if has_setup else env["PATH"]
+    command = command_of(execution, environment.python, cwd, root, searched)
     return LaunchPlan(argv=[*command, *execution.arguments], cwd=cwd, env=env)
 
 

@@ -72,3 +72,8 @@ def test_a_program_of_the_code_is_run_itself(code: Path) -> None:
 def test_what_cannot_be_run_says_why(code: Path, members: dict[str, Any], named: str) -> None:
     with pytest.raises(PreparationFailed, match=named):
         command(code, **members)
+
+
+def test_a_program_that_a_setup_script_may_install_is_not_looked_for(code: Path) -> None:
+    wanted = Execution(binary="made-by-setup")
+    assert command_of(wanted, Path(PYTHON), code, code, "") == ["made-by-setup"]
