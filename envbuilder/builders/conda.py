@@ -197,9 +197,9 @@ async def _create(tool: CondaTool, wanted: Wanted, job: _Job) -> None:
     )
     if finished.code != 0:
         raise environment_failed(
-            f"{tool.name} could not install the conda packages of this task "
-            f"({len(wanted.specs) or len(wanted.explicit)} of {job.spec.origin}); its last lines "
-            "say why",
+            f"{tool.name} could not install the conda packages of "
+            f"{'this task' if job.spec.origin == 'task' else job.spec.origin} (channels: "
+            f"{', '.join(job.request.channels or (DEFAULT_CHANNEL,))}); its last lines say why",
             finished.tail,
         )
 

@@ -143,10 +143,10 @@ async def _install(job: PipJob, locks: list[str]) -> None:
         job = replace(job, env={**job.env, **version_variables(spec, copy)})
         for path in locks:
             extras = f"[{','.join(spec.extras)}]" if spec.extras else ""
-            await install_with_pip(job, [f"--requirement {copy / path}{extras}"], cwd=copy)
+            await install_with_pip(job, [], ["--requirement", f"{copy / path}{extras}"], copy)
         if any("--hash=" in line for line in rest):  # then pip takes nothing that has no hash
             await install_with_pip(job, rest, cwd=copy)
-            await install_with_pip(job, local, ["--no-deps"], copy)
+            await install_with_pip(job, local, ["--no-deps"] if local else [], copy)
         else:
             await install_with_pip(job, [*rest, *local], cwd=copy)
 
@@ -159,7 +159,7 @@ async def install_with_pip(
     Raises:
         PreparationFailed: with pip's last lines as evidence.
     """
-    if not lines:
+    if not (lines or options):
         return
     spec = job.spec
     pip = [job.python, "-I", "-m", "pip"]
@@ -167,7 +167,10 @@ async def install_with_pip(
     env = pip_variables(job.env, told.stdout, spec, job.secrets)
     asked, git = await git_logins([*lines, *spec.constraints], job.secrets, job.env)
     asked = [job.secrets.references(line) for line in asked]  # pip itself fills them in
-    files = ["--requirement", await _written(job.folder / "requirements.txt", asked[: len(lines)])]
+    files: list[str | Path] = []
+    if lines:
+        wanted = await _written(job.folder / "requirements.txt", asked[: len(lines)])
+        files += ["--requirement", wanted]
     if spec.constraints:
         limits = await _written(job.folder / "constraints.txt", asked[len(lines) :])
         files += ["--constraint", limits]
@@ -184,10 +187,13 @@ async def install_with_pip(
     )
     if finished.code != 0:
         raise environment_failed(
-            f"pip could not install the packages of this task ({len(lines)} requirements); "
-            "its last lines say why",
+            f"pip could not install the packages of {_named(spec)}; its last lines say why",
             finished.tail,
         )
+
+
+def _named(spec: EnvironmentSpec) -> str:
+    return "this task" if spec.origin == "task" else spec.origin
 
 
 async def _written(path: Path, lines: Sequence[str]) -> Path:

@@ -63,6 +63,8 @@ RULES = (
     Rule("runtime/store/record_lines.py", ("dray.runtime",), ("msgspec",)),
     Rule("envbuilder", (*RUNTIME, "dray.envbuilder")),
     Rule("envbuilder/uvtool.py", (*RUNTIME, "dray.envbuilder"), lazily=("uv",)),
+    Rule("envbuilder/builders/condafile.py", (*RUNTIME, "dray.envbuilder"), lazily=("yaml",)),
+    Rule("envbuilder/builders/rattler_install.py", (), ("rattler",)),  # a script of its own
     Rule("envbuilder/git.py", (*RUNTIME, "dray.envbuilder"), lazily=("git",)),
     Rule(
         "sdk",
