@@ -15,6 +15,7 @@ from dray.envbuilder.containers.place import ContainerPlace, Occupant
 from dray.envbuilder.containers.podman import PodmanEngine
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.log import LogWriter, say
+from dray.envbuilder.process import within
 from dray.runtime.config import Settings
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
@@ -64,7 +65,20 @@ async def container_place(
     arguments = await asyncio.to_thread(check_arguments, asked.arguments, allowed)
     engine = await asyncio.to_thread(engine_of, settings.container_engine, node)
     bench = Bench(engine, node)
-    image = await ready_image(bench, asked.image, arguments.pull, execution.system_packages, log)
+    limit_s = settings.environment_build_limit_s
+    try:
+        image = await within(
+            limit_s,
+            ready_image(bench, asked.image, arguments.pull, execution.system_packages, log),
+        )
+    except TimeoutError as exc:
+        raise environment_failed(
+            f"the image {asked.image!r} was not ready after {limit_s:g} s; look for a registry or "
+            "a mirror that does not answer, or raise environment_build_limit_s",
+            str(exc),
+            field="execution.container.image",
+            value=asked.image,
+        ) from exc
     digest = image.digest.rpartition("@")[2].removeprefix("sha256:")[:12]
     say(log, f"running in a container of {asked.image} ({digest}) with {engine.name}")
     return ContainerPlace(

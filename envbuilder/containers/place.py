@@ -231,20 +231,22 @@ class ContainerPlace:
 
     def _tool_variables(self, env: Mapping[str, str]) -> dict[str, str]:
         """What an installer may see, with homes and caches that the container can write to."""
-        caches = _caches(self.bench.node, self.image)
-        agent = agent_variables()
+        caches, agent = _caches(self.bench.node, self.image), agent_variables()
         kept = {
             name: value
             for name, value in env.items()
-            if not (name in _NODES_OWN and value == agent.get(name)) and name not in _NODES_OWN
+            if value != agent.get(name) or not (name in _NODES_OWN or name.startswith("XDG_"))
         }
-        for name in [n for n in kept if n.startswith("XDG_")]:
-            del kept[name]
+        path = self.image.variables.get("PATH", "")
+        if "PATH" in kept:  # a builder added to it, or took away
+            nodes_own = agent.get("PATH", "").split(os.pathsep)
+            added = [f for f in kept["PATH"].split(os.pathsep) if f not in nodes_own]
+            path = os.pathsep.join([*added, path])
         return {
-            **{name: value for name, value in self.image.variables.items() if name == "PATH"},
-            **kept,
             "HOME": str(caches / "home"),
             "XDG_CACHE_HOME": str(caches),
+            **kept,
+            "PATH": path,
             "UV_CACHE_DIR": str(caches / "uv"),
             "PIP_CACHE_DIR": str(caches / "pip"),
         }
@@ -275,7 +277,9 @@ class ContainerPlace:
         for path in dict.fromkeys(readable):
             if not path.startswith("/") or path in inside or not os.path.exists(path):
                 continue
-            if not any(_is_below(path, above.source) for above in mounts):
+            above = [mount.source for mount in mounts[1:] if _is_below(path, mount.source)]
+            is_hidden = any(_is_below(path, str(folder)) for folder in hidden)
+            if not above and (is_hidden or not _is_below(path, mounts[0].source)):
                 mounts.append(Mount(path, path))
         return tuple(mounts), hidden
 
