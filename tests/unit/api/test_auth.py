@@ -16,6 +16,7 @@ CREATING = {
     ("post", "/api/v1/tasks/{id}/clone"),
     ("post", "/api/v1/tasks/{id}/enqueue"),
     ("post", "/api/v1/blobs/missing"),
+    ("post", "/api/v1/blobs/batch"),
     ("put", "/api/v1/blobs/{sha256}"),
     ("patch", "/api/v1/blobs/{sha256}/part"),
     ("post", "/api/v1/models"),

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from dray.api import addresses, app
-from dray.runtime import records
+from dray.runtime import blob_batch, records
 from dray.runtime.causes import exited
 from dray.runtime.codec import to_json
 from dray.runtime.machine import ProveDead
@@ -53,6 +53,7 @@ CREATING: dict[tuple[str, str], Any] = {
     ("POST", "/tasks/{id}/clone"): {},
     ("POST", "/tasks/{id}/enqueue"): {"queue": "gpu"},
     ("POST", "/blobs/missing"): {"sha256": [SHA256]},
+    ("POST", "/blobs/batch"): blob_batch.encode([(SHA256, BLOB)]),
     ("PUT", "/blobs/{sha256}"): BLOB,
     ("PATCH", "/blobs/{sha256}/part"): BLOB,
 }
@@ -80,6 +81,7 @@ WRITING = {**OF_ITS_TASK, **CREATING, **OF_MODELS}
 #: The look at the fence is all these have: they write to no row of the store.
 WITHOUT_TRANSACTION = {
     ("POST", "/blobs/missing"),
+    ("POST", "/blobs/batch"),
     ("PUT", "/blobs/{sha256}"),
     ("PATCH", "/blobs/{sha256}/part"),
 }

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from dray.runtime import blob_batch
 from dray.runtime.models import Artifact
 from dray.runtime.records import Chunk, Frame, encode_record
 from dray.runtime.store import results
@@ -92,6 +93,38 @@ async def test_a_blob_is_kept_under_its_hash(api: Api) -> None:
     part = await api.admin.get(f"/blobs/{sha256}", headers={"Range": "bytes=-2"})
     assert (part.status_code, part.content) == (206, data[-2:])
     assert (await api.admin.get(f"/blobs/{absent}")).status_code == 404
+
+
+async def test_small_blobs_travel_many_at_once(api: Api) -> None:
+    blobs = {hashlib.sha256(data).hexdigest(): data for data in (b"", b"one", bytes(range(256)))}
+    body = blob_batch.encode(blobs.items())
+    for _ in range(2):
+        assert (await api.admin.post("/blobs/batch", content=body)).status_code == 201
+    assert await api.store.blobs.missing(blobs) == []
+    answer = await api.admin.get("/blobs/batch", params={"sha256": list(blobs)})
+    assert dict(blob_batch.decode(answer.content)) == blobs
+    absent = await api.admin.get("/blobs/batch", params={"sha256": [*blobs, "0" * 64]})
+    assert (absent.status_code, absent.json()["sha256"]) == (404, "0" * 64)
+
+
+async def test_a_batch_with_a_wrong_blob_is_refused_whole(api: Api) -> None:
+    good = hashlib.sha256(b"good").hexdigest()
+    wrong = blob_batch.encode([(good, b"good"), ("0" * 64, b"bad")])
+    for body in (wrong, wrong[:-1], b"no batch", b"x" * 64 + b" 3\nabc", b"../" * 40):
+        answer = await api.admin.post("/blobs/batch", content=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert await api.store.blobs.missing([good]) == [good]
+
+
+async def test_a_batch_over_its_limits_is_refused(api: Api) -> None:
+    many = [(f"{n:064x}", b"") for n in range(blob_batch.LIMIT_BLOBS + 1)]
+    large = [("0" * 64, b"x" * (blob_batch.LIMIT_BYTES + (1 << 20)))]
+    for blobs in (many, large):
+        answer = await api.admin.post("/blobs/batch", content=blob_batch.encode(blobs))
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    asked = [name for name, _ in many[: blob_batch.LIMIT_ASKED + 1]]
+    answer = await api.admin.get("/blobs/batch", params={"sha256": asked})
+    assert answer.status_code == 422
 
 
 async def test_a_blob_with_another_hash_is_refused_and_not_kept(api: Api) -> None:
