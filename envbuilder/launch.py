@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dray.envbuilder.activation import variables_of
 from dray.envbuilder.entrypoint import command_of, refused, what_is_in
 from dray.envbuilder.environment import Environment
 from dray.envbuilder.failures import environment_failed
@@ -54,7 +55,8 @@ def launch_plan(
     cwd = _working_dir(execution.working_dir, root)
     inherited = agent_variables() if agent_env is None else agent_env
     given = hooks or NodeHooks()
-    env = child_variables(inherited) | dict(given.variables) | _own_variables(execution)
+    env = child_variables(inherited) | variables_of(environment.folder)
+    env |= dict(given.variables) | _own_variables(execution)
     folders = [*_python_path(execution.python_path, root), env.get("PYTHONPATH", "")]
     programs = str(environment.python.parent)
     env["PATH"] = os.pathsep.join([programs, env.get("PATH", os.defpath)])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from dray.envbuilder.builders.activation import record_variables
 from dray.envbuilder.builders.condafile import DEFAULT_CHANNEL, CondaRequest, of_file, of_lines
 from dray.envbuilder.builders.condatool import CondaTool, Wanted, find_tool
 from dray.envbuilder.builders.pip import PipJob, install_with_pip
@@ -92,6 +93,7 @@ class CondaBuilder:
             await _create(tool, _wanted(request, interpreter, home, secrets), job)
             await _pip(job)
             await finish_in_thread(asyncio.to_thread(_finish, job, secrets))
+            await record_variables(home, request.variables, env, place)
             await finish_in_thread(asyncio.to_thread(home.rename, folder))
         finally:
             left = [scratch] if home == folder else [scratch, home]
