@@ -93,7 +93,7 @@ class GatewayActor:
         # Time during which this process was down counts against no lease.
         await self._store.attempts.extend_all()
         self._leases = LeaseWatch(self._store, self._clock, settings.lease_ttl_s)
-        self.caches = NodeCaches(settings)
+        self.caches = NodeCaches()
         self._ahead = AheadDesk(self._store, settings, token=self._token, url=self._url)
         self._server = self._make_server()
         self._main = run_for_life(self._run(), "gateway")

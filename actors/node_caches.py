@@ -9,10 +9,8 @@ from typing import TypeVar
 import anyio
 
 from dray.actors import handles
-from dray.actors.ahead import builder_on
 from dray.actors.handles import Handle
 from dray.actors.orders import AheadOrder
-from dray.runtime.config import Settings
 from dray.runtime.environments import (
     EnvironmentBuilt,
     EnvironmentDetails,
@@ -29,10 +27,7 @@ ANSWER_S = 20.0
 
 
 class NodeCaches:
-    """Asks the builders of all live nodes; makes those that are not there."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    """Asks the builders of all live nodes; has those made that are not there."""
 
     async def all(self) -> list[NodeEnvironments]:
         """The cache of every node; one that does not answer says so in ``problem``."""
@@ -75,7 +70,7 @@ class NodeCaches:
             NotFound: there is no such node.
         """
         for node_id in await self._node_ids():
-            builder = await asyncio.to_thread(builder_on, node_id, self._settings)
+            builder = await _builder_on(node_id)
             if not node or (await builder.environments.remote()).node == node:
                 return _whole(await builder.build.remote(order))
         raise NotFound(f"there is no live node {node!r}; `dray env list` names them", node=node)
@@ -110,17 +105,29 @@ class NodeCaches:
         async def one(node_id: str) -> T:
             try:
                 with anyio.fail_after(ANSWER_S):
-                    builder = await asyncio.to_thread(builder_on, node_id, self._settings)
+                    builder = await _builder_on(node_id)
                     return await ask(builder)
             except TimeoutError:
                 return silent(node_id[:8], f"it did not answer within {ANSWER_S:g} s")
-            except (handles.CallFailed, *handles.ActorTrouble) as exc:
+            except (ServerUnreachable, handles.CallFailed, *handles.ActorTrouble) as exc:
                 return silent(node_id[:8], handles.first_line(exc))
 
         return list(await asyncio.gather(*(one(each) for each in await self._node_ids())))
 
     async def _node_ids(self) -> list[str]:
         return sorted(node.node_id for node in await handles.live_nodes())
+
+
+async def _builder_on(node_id: str) -> Handle:
+    """The builder of a node. The scheduler makes those: this process has no business with them."""
+    name = handles.builder_actor_name(node_id)
+    builder = await asyncio.to_thread(handles.find, name)
+    if builder is None:
+        await handles.scheduler().make_builder.remote(node_id)
+        builder = await asyncio.to_thread(handles.find, name)
+    if builder is None:
+        raise ServerUnreachable(f"the builder of node {node_id[:8]} has ended; ask again")
+    return builder
 
 
 def _whole(answer: T | DrayError) -> T:

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from dray.actors import handles
-from dray.actors.ahead import Ahead
+from dray.actors.ahead import Ahead, builder_on
 from dray.actors.changes import Changes
 from dray.actors.fleet import Fleet, Member
 from dray.actors.insisting import insist
@@ -139,6 +139,10 @@ class SchedulerActor:
         if member is not None:
             await self._fleet.resume(member)
         return member is not None
+
+    async def make_builder(self, node_id: str) -> None:
+        """Have the builder of a node made, where there is none."""
+        await asyncio.to_thread(builder_on, node_id, self._settings)
 
     async def stop_agent(self, name: str, by: str) -> bool:
         """End an agent; what it runs goes back to its queue. False when there is none."""
