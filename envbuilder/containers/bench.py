@@ -85,7 +85,9 @@ class Bench:
         )
         is_left = True
         try:
-            text = start_script(argv, env, cwd, folder / "started")
+            text = start_script(
+                argv, env, cwd, folder / "started", watches=self.engine.keeps_containers
+            )
             holder = await finish_in_thread(asyncio.to_thread(self._prepare, run, text))
             run = replace(run, labels={**run.labels, LABEL_HOLDER: str(holder)})
             command = attached(self.engine, self.engine.command(run), self.node)

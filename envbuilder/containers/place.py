@@ -15,6 +15,7 @@ from dray.envbuilder.containers.box import Box
 from dray.envbuilder.containers.client import client_variables
 from dray.envbuilder.containers.engine import LABEL_CACHE, LABEL_HOLDER, ContainerRun
 from dray.envbuilder.containers.images import Image
+from dray.envbuilder.containers.pythons import managed_folders, managed_pythons
 from dray.envbuilder.containers.script import start_script
 from dray.envbuilder.failures import environment_failed
 from dray.envbuilder.interpreters import (
@@ -27,9 +28,8 @@ from dray.envbuilder.interpreters import (
 )
 from dray.envbuilder.launch import LaunchPlan
 from dray.envbuilder.log import LogWriter
-from dray.envbuilder.process import Finished, finish_in_thread, run_tool
-from dray.envbuilder.surroundings import agent_variables, installer_variables
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.process import Finished, finish_in_thread
+from dray.envbuilder.surroundings import agent_variables
 from dray.runtime.paths import AttemptPaths, NodePaths
 
 #: Folders of a node's cache that tools in a container work on; the others they do not see.
@@ -39,7 +39,6 @@ _NODES_OWN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "PYENV_ROOT", "SSH_AU
 #: Whose values are files of the node that tools read: certificates, logins, wheels.
 _FILES = re.compile(r"(PIP|UV|SSL|CURL|REQUESTS)_\w+|NETRC|GIT_SSL_CAINFO")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-_MANAGED = re.compile(r"(cpython|pypy)-(?P<version>\d+\.\d+\.\d+)-linux-[\w]+-gnu")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class ContainerPlace:
             return found
         managed: dict[str, Path] = {}
         if self.image.has_glibc and not self.own_pythons:
-            managed = await _managed()
+            managed = await managed_pythons()
         for version in sorted(managed, key=version_order, reverse=True):
             if matches(version, request):
                 return await describe(managed[version], self.run)
@@ -173,7 +172,8 @@ class ContainerPlace:
             kept=True,
         )
         env = self._task_variables(plan, occupant)
-        script = start_script(plan.argv, env, plan.cwd, folder / "started")
+        watches = self.bench.engine.keeps_containers
+        script = start_script(plan.argv, env, plan.cwd, folder / "started", watches=watches)
         command = attached(self.bench.engine, self.bench.engine.command(run), self.bench.node)
         self._lay_out(run, script, occupant)
         self.box = Box(self.bench.engine, name, folder / "started", occupant.memory_bytes)
@@ -215,7 +215,7 @@ class ContainerPlace:
         own = str(occupant.paths.root)
         readable = [str(node.childcode), plan.env["VIRTUAL_ENV"], *self.folders]
         if not self.own_pythons:
-            readable += _managed_folders
+            readable += managed_folders()
         mounts = [Mount(own, own, read_only=False)]
         mounts += [Mount(path, path) for path in dict.fromkeys(readable) if os.path.isdir(path)]
         for mount in self.arguments.mounts:
@@ -273,7 +273,7 @@ class ContainerPlace:
             code = str(self.occupant.paths.code)
             mounts.append(Mount(code, code, read_only=False))
         files = [value for name, value in env.items() if _FILES.fullmatch(name)]
-        readable = [*_managed_folders, *_words(files), *argv]
+        readable = [*managed_folders(), *_words(files), *argv]
         for path in dict.fromkeys(readable):
             if not path.startswith("/") or path in inside or not os.path.exists(path):
                 continue
@@ -315,34 +315,3 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _overlap(one: str, other: str) -> bool:
     return _is_below(one, other) or _is_below(other, one)
-
-
-#: Where uv keeps its Pythons on this node, once it was asked.
-_managed_folders: list[str] = []
-
-
-async def _managed() -> dict[str, Path]:
-    """The Pythons that uv has installed on this node, by version."""
-    finished = await run_tool(
-        [uv_program(), "python", "dir"],
-        env=installer_variables(agent_variables()),
-        keep_stdout=True,
-    )
-    folder = Path(finished.stdout.strip())
-    found = await asyncio.to_thread(_listed, folder)
-    if found and str(folder) not in _managed_folders:
-        _managed_folders.append(str(folder))
-    return found
-
-
-def _listed(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        return {}
-    found: dict[str, Path] = {}
-    for path in folder.iterdir():
-        named = _MANAGED.fullmatch(path.name)
-        if named is not None and path.name.startswith("cpython"):
-            python = path / "bin" / f"python{'.'.join(named['version'].split('.')[:2])}"
-            if python.exists():
-                found[named["version"]] = python
-    return found

@@ -213,7 +213,9 @@ def test_the_script_becomes_the_command_with_its_variables(tmp_path: Path) -> No
     env = {"A": "it's\n$HOME", "PATH": os.environ["PATH"], "bad.name": "x"}
     program = "import os, sys; print(repr(os.environ['A']), os.getcwd(), sys.stdin.read())"
     script = tmp_path / "start.sh"
-    write_private(script, start_script([sys.executable, "-c", program], env, tmp_path, marker))
+    write_private(
+        script, start_script([sys.executable, "-c", program], env, tmp_path, marker, watches=True)
+    )
     assert stat.S_IMODE(script.stat().st_mode) == 0o600
     done = subprocess.run(["/bin/sh", script], capture_output=True, text=True, input="unread")
     assert done.stdout == f"{env['A']!r} {tmp_path} \n", done.stderr
