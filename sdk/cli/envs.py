@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dray.runtime import durations
 from dray.runtime.errors import DrayError, NotFound, ServerUnreachable
 from dray.sdk.cli import options, words
 from dray.sdk.cli.output import Column, Facts
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 app = group("Environments that nodes keep for tasks.")
 
-_DAY_S = 86_400.0
 #: Lines of one difference that are listed on a terminal.
 _LINES_SHOWN = 30
 
@@ -123,10 +123,10 @@ def prune(
         list[str] | None,
         typer.Argument(metavar="ENV...", help="These alone; all that nothing uses unless given."),
     ] = None,
-    unused_days: Annotated[
-        float,
-        typer.Option("--unused-days", metavar="N", help="Only what was not used for so long."),
-    ] = 0.0,
+    unused_for: Annotated[
+        str,
+        typer.Option("--unused-for", metavar="TIME", help="Only what was unused so long: 7d, 12h."),
+    ] = "0s",
     here: HereOption = False,
 ) -> None:
     """Remove environments and mirrors of git repositories that nothing uses.
@@ -135,7 +135,8 @@ def prune(
     """
     caches = _caches(session, here)
     keys = [_details(session, caches, env, "").environment.key for env in envs or ()]
-    done = caches.prune_environments(keys, unused_for_s=unused_days * _DAY_S)
+    unused_for_s = durations.seconds(unused_for, "--unused-for")
+    done = caches.prune_environments(keys, unused_for_s=unused_for_s)
     session.out.answer(done, "\n".join(_pruned_in_words(each) for each in done))
 
 

@@ -50,7 +50,7 @@ def test_environments_are_built_listed_compared_and_pruned(cli: Cli, tmp_path: P
     assert difference["part"] == "requirements"
     assert "draysample-1.0" in difference["removed"][0]
 
-    assert done(cli("env", "prune", "--unused-days", "1", "--here", "--json"))[0]["removed"] == []
+    assert done(cli("env", "prune", "--unused-for", "1d", "--here", "--json"))[0]["removed"] == []
     assert done(cli("env", "prune", first[:8], "--here", "--json"))[0]["removed"] == [first]
     assert "removed 1 environment" in cli("env", "prune", "--here").out
     assert done(cli("env", "list", "--here", "--json"))[0]["environments"] == []
@@ -100,6 +100,7 @@ def test_a_tasks_environment_is_built_from_its_own_code(
         (["build", "abcd", "--package", "x", "--here"], "not both"),
         (["build", "abcd", "--python", "3.11", "--here"], "--python goes with --package"),
         (["build", "--package", "x", "--node", "mars", "--here"], "is not this machine"),
+        (["prune", "--unused-for", "soon", "--here"], "--unused-for"),
         (["show", "feedbeef", "--here"], "no environment begins with 'feedbeef'"),
         (["list", "--node", "mars", "--here"], "no node 'mars'"),
     ],
