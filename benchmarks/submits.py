@@ -17,7 +17,7 @@ from dray.envbuilder.layout import lay_out
 from dray.runtime.snapshots import FileEntry, digest
 
 N_FILES = 10_000
-N_ROUNDS = 12
+N_ROUNDS = 8
 
 
 def measure(stand: Stand) -> list[Reading]:
@@ -68,7 +68,7 @@ def _layout(stand: Stand, root: Path) -> Reading:
         shutil.rmtree(target)
         return milliseconds
 
-    laid, copied = in_turns(5, ours, by_hand)
+    laid, copied = in_turns(3, ours, by_hand)
     against = f"`cp -r` {in_words(copied.median)} ms"
     return Reading("snapshot-layout", laid, against, ratio(laid, copied))
 
