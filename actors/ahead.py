@@ -128,7 +128,8 @@ class Ahead:
             return "its environment is being built ahead"
         if report.environment is None:
             what = "; ".join(report.notes) or "nobody says why"
-            return f"its environment could not be built ahead on {report.node}: {what}"
+            where = f" on {report.node}" if report.node else ""
+            return f"its environment could not be built ahead{where}: {what}"
         key, where = report.environment.key[:12], report.node
         text = f"its environment {key} is ready on {where}, {report.seconds:.0f} s after it began"
         return "; ".join([text, *(f"note: {note}" for note in report.notes[:3])])

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -89,7 +89,8 @@ def serve_index(folder: Path, *, hangs: bool = False, login: str = "") -> Iterat
                 if index.is_closing:
                     self.close_connection = True
                     return
-            super().do_GET()
+            with suppress(BrokenPipeError):  # whoever asked may be gone by now
+                super().do_GET()
 
         def log_message(self, *args: Any) -> None:
             """Nobody reads it."""
