@@ -46,6 +46,7 @@ ARGUMENTS: dict[str, Any] = {
     "agent": "a",
     "claim_id": "c",
     "contents": {"0" * 64: b""},
+    "defaults": {"environment_manager": "pip"},
     "epoch": 1,
     "filter": {},
     "frame": Frame([]),
