@@ -91,7 +91,8 @@ def _with_module_arguments(draft: Draft) -> Draft:
 
 def _code(client: Client, draft: Draft, settings: Settings) -> tuple[dict[str, Any], str]:
     """Members of the execution that say which code, and the project it is of."""
-    if not draft.script and not draft.module and draft.binary:
+    program = binary_members(draft.binary)["binary"] if draft.binary else ""
+    if not draft.script and not draft.module and program:
         return _program_alone(client, draft, settings)
     if not draft.script and not draft.module:
         if draft.repo or not (draft.project or draft.name):

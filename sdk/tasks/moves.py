@@ -52,12 +52,13 @@ class TaskMoves(TaskBase):
             project_name: full name; that of the running task, else the repository's, unless said.
             task_name: the script's name unless said.
             task_type: what it is for, see ``Task.TaskTypes``; ``training`` unless said.
-            repo: URL of a git repository, or folder of a checkout, to run from; without it, the
-                code around ``script`` is sent.
+            repo: URL of a git repository, or a folder here, to run from: of a checkout what git
+                does not ignore is sent, of another folder all of it; without it, the code around
+                ``script`` is sent. :meth:`list_code` shows which files.
             branch: of a ``repo`` that is a URL.
             commit: of a ``repo`` that is a URL; its branch's head unless said.
-            script: to run; relative to ``working_directory``. One that ends in ``.sh`` is run by
-                ``/bin/bash``.
+            script: to run; relative to ``working_directory``. A notebook runs without a kernel,
+                what ends in ``.sh`` is run by ``/bin/bash``, an executable file by itself.
             working_directory: to run in; relative to the repository with ``repo``.
             packages: requirement lines; unless said, what the script imports; ``False`` or
                 empty for none.
@@ -69,7 +70,8 @@ class TaskMoves(TaskBase):
             base_task_id: begin with a copy of that task.
             add_task_init_call: the script does not call ``Task.init``, so that is done for it.
             force_single_script_file: send the script alone, whatever it imports beside it.
-            binary: what runs it: ``python3.11``, or another program such as ``/bin/bash``.
+            binary: what runs it: ``python3.11``, or another program such as ``/bin/bash``; without
+                script and module, a program of the node to run alone.
             module: to run instead of a script, as ``python -m`` does; its arguments may follow.
             detect_repository: False: take no notice of a git repository around the script.
 
