@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -81,6 +80,8 @@ def reproduce(
     ] = False,
 ) -> None:
     """Rebuild a task here. Its code and packages in a folder, with a run.sh that runs it."""
+    import asyncio
+
     task = session.client.get_task(task_id)
     root = _new_folder(folder or Path(_name(task)))
     built = None if requested else _last_built(session.client, task)
@@ -171,6 +172,8 @@ async def _environment(job: _Job) -> Environment:
 
 
 async def _write_run(job: _Job, environment: Environment | None, *, with_token: bool) -> list[str]:
+    import asyncio
+
     from dray.envbuilder.childcode import write_sources
     from dray.envbuilder.launch import launch_plan
 
