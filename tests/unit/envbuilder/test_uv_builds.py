@@ -1,4 +1,4 @@
-"""uv builds for real what the code of a task says: locks, local packages, hashes, git."""
+"""What uv builds for real of what the code of a task says: locks, local packages, hashes, git."""
 
 from __future__ import annotations
 
