@@ -21,20 +21,20 @@ from dray.actors.orders import AheadOrder, AheadReport
 from dray.actors.preparation import own_defaults
 from dray.actors.workshop import GatewayBlobs
 from dray.actors.yielding import YieldingPlace, yield_to_tasks
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.bytecode import compile_bytecode
-from dray.envbuilder.cache import trim
-from dray.envbuilder.choice import choose
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.bytecode import compile_bytecode
+from dray.envbuilder.cache.environment import Environment
+from dray.envbuilder.cache.eviction import trim
+from dray.envbuilder.cache.limits import limits_of
+from dray.envbuilder.choice.choose import choose
 from dray.envbuilder.containers.choice import container_place
 from dray.envbuilder.containers.place import ContainerPlace
-from dray.envbuilder.environment import Environment
-from dray.envbuilder.gitoptions import git_options
-from dray.envbuilder.hooks import NodeHooks, node_hooks
-from dray.envbuilder.launch import launch_plan
-from dray.envbuilder.limits import limits_of
+from dray.envbuilder.git.options import git_options
+from dray.envbuilder.launch.hooks import NodeHooks, node_hooks
+from dray.envbuilder.launch.plan import launch_plan
 from dray.envbuilder.place import NODE, Place
-from dray.envbuilder.smoke import check_imports
-from dray.envbuilder.source import prepare_source
+from dray.envbuilder.smoke.check import check_imports
+from dray.envbuilder.source.prepare import prepare_source
 from dray.runtime import codec, config
 from dray.runtime.causes import Cause, CauseKind
 from dray.runtime.config import Settings

@@ -21,11 +21,12 @@ from dray.actors import ahead_process, handles
 from dray.actors.lifetime import log_to, run_for_life
 from dray.actors.orders import AheadOrder, AheadReport, Health
 from dray.actors.yielding import stop_yielding
-from dray.envbuilder import cache, inventory
-from dray.envbuilder.environment import BUILDING
-from dray.envbuilder.limits import limits_of
-from dray.envbuilder.locks import FileLock, try_lock
-from dray.envbuilder.process import finish_in_thread
+from dray.envbuilder.cache import eviction as cache
+from dray.envbuilder.cache import inventory
+from dray.envbuilder.cache.environment import BUILDING
+from dray.envbuilder.cache.limits import limits_of
+from dray.envbuilder.tools.locks import FileLock, try_lock
+from dray.envbuilder.tools.process import finish_in_thread
 from dray.runtime.config import Settings
 from dray.runtime.environments import (
     EnvironmentBuilt,

@@ -14,8 +14,8 @@ from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
 from dray.envbuilder.containers.box import Box, BoxEnd
-from dray.envbuilder.launch import LaunchPlan
-from dray.envbuilder.setup_script import SetupOutput
+from dray.envbuilder.launch.plan import LaunchPlan
+from dray.envbuilder.launch.setup_script import SetupOutput
 from dray.runtime import causes, codec, monitoring
 from dray.runtime.abort_pipe import run_callbacks
 from dray.runtime.causes import Cause, CauseKind

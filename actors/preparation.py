@@ -10,27 +10,27 @@ from dataclasses import dataclass, replace
 from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import GatewayBlobs, Workshop
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.bytecode import compile_bytecode
-from dray.envbuilder.cache import trim
-from dray.envbuilder.childcode import child_code
-from dray.envbuilder.choice import choose
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.bytecode import compile_bytecode
+from dray.envbuilder.cache.environment import Environment
+from dray.envbuilder.cache.eviction import trim
+from dray.envbuilder.cache.limits import limits_of
+from dray.envbuilder.choice.choose import choose
 from dray.envbuilder.containers.box import Box
 from dray.envbuilder.containers.choice import container_place
 from dray.envbuilder.containers.place import ContainerPlace, Occupant
-from dray.envbuilder.environment import Environment
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.gitoptions import git_options, mirror_limits
-from dray.envbuilder.hooks import NodeHooks, node_hooks
-from dray.envbuilder.launch import LaunchPlan, launch_plan
-from dray.envbuilder.limits import limits_of
-from dray.envbuilder.log import NoLog, say
-from dray.envbuilder.mirrors import prune_mirrors
+from dray.envbuilder.git.mirrors import prune_mirrors
+from dray.envbuilder.git.options import git_options, mirror_limits
+from dray.envbuilder.launch.child_code import child_code
+from dray.envbuilder.launch.hooks import NodeHooks, node_hooks
+from dray.envbuilder.launch.plan import LaunchPlan, launch_plan
+from dray.envbuilder.launch.setup_script import SetupOutput, SetupPlan, with_setup
 from dray.envbuilder.place import NODE, Place
-from dray.envbuilder.secrets import reveal
-from dray.envbuilder.setup_script import SetupOutput, SetupPlan, with_setup
-from dray.envbuilder.source import PreparedSource, prepare_source
+from dray.envbuilder.source.prepare import PreparedSource, prepare_source
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.log import NoLog, say
+from dray.envbuilder.tools.secrets import reveal
 from dray.runtime.config import Settings
 from dray.runtime.errors import DrayError
 from dray.runtime.execution import Container, EnvironmentReport, Execution, RunDefaults

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dray.actors.orders import WorkOrder
-from dray.envbuilder.locks import FileLock, try_lock
+from dray.envbuilder.tools.locks import FileLock, try_lock
 from dray.runtime import codec, records
 from dray.runtime.paths import AttemptPaths, NodePaths, SpoolPaths
 from dray.runtime.spool_console import ConsoleBounds, ConsoleWriter

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.launch import LaunchPlan
-from dray.envbuilder.log import LogWriter
+from dray.envbuilder.launch.plan import LaunchPlan
 from dray.envbuilder.place import Place
-from dray.envbuilder.process import Finished
+from dray.envbuilder.tools.interpreters import Interpreter
+from dray.envbuilder.tools.log import LogWriter
+from dray.envbuilder.tools.process import Finished
 
 #: The niceness of whatever yields: of a processor that tasks want whole it gets a tenth. At 19 it
 #: would be a hundredth, and a typo would be found after minutes and not seconds.

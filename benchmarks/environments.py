@@ -14,16 +14,22 @@ from pathlib import Path
 from benchmarks.measure import Reading, in_turns, in_words, ratio
 from benchmarks.stand import Stand
 from benchmarks.starts import start_to_first_line
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.environment import folder_of, marker_of, python_of, read_ready, write_ready
-from dray.envbuilder.interpreters import own_interpreter
-from dray.envbuilder.inventory import list_environments
-from dray.envbuilder.launch import launch_plan
-from dray.envbuilder.limits import CacheLimits
-from dray.envbuilder.log import NoLog
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import (
+    folder_of,
+    marker_of,
+    python_of,
+    read_ready,
+    write_ready,
+)
+from dray.envbuilder.cache.inventory import list_environments
+from dray.envbuilder.cache.limits import CacheLimits
+from dray.envbuilder.launch.plan import launch_plan
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.surroundings import agent_variables, installer_variables
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.tools.interpreters import own_interpreter
+from dray.envbuilder.tools.log import NoLog
+from dray.envbuilder.tools.surroundings import agent_variables, installer_variables
+from dray.envbuilder.tools.uv_program import uv_program
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from benchmarks.starts import child_environment, start_to_first_line
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.childcode import child_code
-from dray.envbuilder.environment import Environment
-from dray.envbuilder.log import NoLog
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import Environment
+from dray.envbuilder.launch.child_code import child_code
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.log import NoLog
 from dray.runtime.paths import NodePaths
 
 if TYPE_CHECKING:

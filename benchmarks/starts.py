@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
-from dray.envbuilder.surroundings import agent_variables, child_variables
+from dray.envbuilder.tools.surroundings import agent_variables, child_variables
 
 
 def child_environment(**more: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.inits import Gateway, laptop_variables
 from benchmarks.measure import Reading, in_turns, in_words, ratio
 from benchmarks.stand import Stand
-from dray.envbuilder.layout import lay_out
+from dray.envbuilder.source.layout import lay_out
 from dray.runtime.snapshots import FileEntry, digest
 
 N_FILES = 10_000

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dray.envbuilder.interpreters import Interpreter, find_interpreter
-from dray.envbuilder.launch import LaunchPlan
-from dray.envbuilder.log import LogWriter
-from dray.envbuilder.process import Finished, run_tool
+from dray.envbuilder.launch.plan import LaunchPlan
+from dray.envbuilder.tools.interpreters import Interpreter, find_interpreter
+from dray.envbuilder.tools.log import LogWriter
+from dray.envbuilder.tools.process import Finished, run_tool
 
 
 class Place(Protocol):
@@ -33,11 +33,11 @@ class Place(Protocol):
         log: LogWriter | None = None,
         keep_stdout: bool = False,
     ) -> Finished:
-        """Run a tool to its end; see :func:`dray.envbuilder.process.run_tool`."""
+        """Run a tool to its end; see :func:`dray.envbuilder.tools.process.run_tool`."""
         ...
 
     async def find_interpreter(self, request: str) -> Interpreter:
-        """Exactly the Python that is asked for; see :func:`dray.envbuilder.interpreters`."""
+        """Exactly the Python that is asked for; see :func:`dray.envbuilder.tools.interpreters`."""
         ...
 
     def launch(self, plan: LaunchPlan) -> LaunchPlan:

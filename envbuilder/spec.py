@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dray.envbuilder.interpreters import Interpreter
+from dray.envbuilder.tools.interpreters import Interpreter
 
 #: Hexadecimal digits of a key: 128 bits, and short enough to read in a path.
 KEY_LENGTH = 32

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from dray.envbuilder.activation import variables_file
 from dray.envbuilder.failures import environment_failed
+from dray.envbuilder.launch.activation import variables_file
 from dray.envbuilder.place import Place
 
 #: Prints what is set once the packages' scripts ran, as JSON, by the environment's own Python.

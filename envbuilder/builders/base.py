@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.log import LogWriter
 from dray.envbuilder.place import Place
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.interpreters import Interpreter
+from dray.envbuilder.tools.log import LogWriter
 
 
 class Builder(Protocol):

@@ -15,16 +15,16 @@ from dray.envbuilder.builders.condafile import DEFAULT_CHANNEL, CondaRequest, of
 from dray.envbuilder.builders.condatool import CondaTool, Wanted, find_tool
 from dray.envbuilder.builders.pip import PipJob, install_with_pip
 from dray.envbuilder.builders.relocation import relocate_scripts
-from dray.envbuilder.environment import BUILDING
+from dray.envbuilder.cache.environment import BUILDING
+from dray.envbuilder.choice.local_packages import project_copy
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import Interpreter, matches, own_interpreter
-from dray.envbuilder.localpackages import project_copy
-from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.place import Place
-from dray.envbuilder.process import finish_in_thread
-from dray.envbuilder.secrets import Secrets, reveal
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.envbuilder.tools.interpreters import Interpreter, matches, own_interpreter
+from dray.envbuilder.tools.log import LogWriter, say
+from dray.envbuilder.tools.process import finish_in_thread
+from dray.envbuilder.tools.secrets import Secrets, reveal
+from dray.envbuilder.tools.surroundings import agent_variables, installer_variables
 
 #: What of conda's own configuration reaches it: where packages come from and are kept.
 _SETTINGS = (

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from dray.envbuilder.builders.programs import first_program
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.place import NODE, Place
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.tools.log import LogWriter, say
+from dray.envbuilder.tools.uv_program import uv_program
 
 #: Fastest first: micromamba starts in milliseconds, conda in seconds.
 NAMES = ("micromamba", "mamba", "conda")

@@ -12,19 +12,19 @@ from pathlib import Path, PurePosixPath
 from dray.envbuilder.builders.pipconfig import pip_variables
 from dray.envbuilder.builders.relocation import relocate_scripts
 from dray.envbuilder.builders.venvs import make_venv
-from dray.envbuilder.environment import python_of
+from dray.envbuilder.cache.environment import python_of
+from dray.envbuilder.choice.local_packages import project_copy, version_variables
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.gitlogins import git_logins
-from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.localpackages import project_copy, version_variables
-from dray.envbuilder.log import LogWriter, NoLog, say
+from dray.envbuilder.git.logins import git_logins
 from dray.envbuilder.place import Place
-from dray.envbuilder.process import finish_in_thread
-from dray.envbuilder.secrets import Secrets, reveal
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.surroundings import agent_variables, installer_variables
-from dray.envbuilder.uvconfig import with_node_config, without_config
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.tools.interpreters import Interpreter
+from dray.envbuilder.tools.log import LogWriter, NoLog, say
+from dray.envbuilder.tools.process import finish_in_thread
+from dray.envbuilder.tools.secrets import Secrets, reveal
+from dray.envbuilder.tools.surroundings import agent_variables, installer_variables
+from dray.envbuilder.tools.uv_config import with_node_config, without_config
+from dray.envbuilder.tools.uv_program import uv_program
 
 #: What the interpreter brings along for its environments, as ``ensurepip`` would install it. Read
 #: from the wheels themselves: Debian forbids the call and keeps the wheels elsewhere, or has none.

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dray.envbuilder.secrets import Secrets
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.secrets import Secrets
 
 #: How packages are reached. Everything else that a ``pip.conf`` or a variable may say (``target``,
 #: ``user``, ``constraint``, ``no-deps`` …) would make another environment than the task asks for.

@@ -12,19 +12,19 @@ from pathlib import Path, PurePosixPath
 from dray.envbuilder.builders.programs import first_program
 from dray.envbuilder.builders.relocation import relocate_scripts
 from dray.envbuilder.builders.venvs import make_venv
-from dray.envbuilder.environment import python_of
+from dray.envbuilder.cache.environment import python_of
+from dray.envbuilder.choice.local_packages import project_copy, version_variables
+from dray.envbuilder.choice.projects import read_toml
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.localpackages import project_copy, version_variables
-from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.place import Place
-from dray.envbuilder.process import Finished, finish_in_thread
-from dray.envbuilder.projects import read_toml
-from dray.envbuilder.secrets import reveal
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.surroundings import agent_variables, installer_variables
-from dray.envbuilder.uvconfig import without_config
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.tools.interpreters import Interpreter
+from dray.envbuilder.tools.log import LogWriter, say
+from dray.envbuilder.tools.process import Finished, finish_in_thread
+from dray.envbuilder.tools.secrets import reveal
+from dray.envbuilder.tools.surroundings import agent_variables, installer_variables
+from dray.envbuilder.tools.uv_config import without_config
+from dray.envbuilder.tools.uv_program import uv_program
 from dray.runtime.config import SECRET_PREFIX
 from dray.runtime.errors import PreparationFailed
 

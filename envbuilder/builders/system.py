@@ -6,13 +6,13 @@ import asyncio
 import shlex
 from pathlib import Path
 
-from dray.envbuilder.environment import python_of
+from dray.envbuilder.cache.environment import python_of
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.log import LogWriter, say
 from dray.envbuilder.place import Place
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.surroundings import agent_variables, installer_variables
+from dray.envbuilder.tools.interpreters import Interpreter
+from dray.envbuilder.tools.log import LogWriter, say
+from dray.envbuilder.tools.surroundings import agent_variables, installer_variables
 
 #: The first program of those named that is of the version named first.
 _FIND = """

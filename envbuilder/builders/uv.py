@@ -10,19 +10,19 @@ from pathlib import Path
 from dray.envbuilder.builders.uv_job import UvJob, uv_variables
 from dray.envbuilder.builders.uv_locked import install_locked, is_locked
 from dray.envbuilder.builders.uv_words import explained
-from dray.envbuilder.environment import python_of
+from dray.envbuilder.cache.environment import python_of
+from dray.envbuilder.choice.local_packages import project_copy, version_variables
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.gitlogins import git_logins
-from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.localpackages import project_copy, version_variables
-from dray.envbuilder.log import LogWriter
+from dray.envbuilder.git.logins import git_logins
 from dray.envbuilder.place import Place
-from dray.envbuilder.process import Finished
-from dray.envbuilder.secrets import reveal
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.surroundings import agent_variables, git_variables, installer_variables
-from dray.envbuilder.uvconfig import with_node_config, without_config
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.tools.interpreters import Interpreter
+from dray.envbuilder.tools.log import LogWriter
+from dray.envbuilder.tools.process import Finished
+from dray.envbuilder.tools.secrets import reveal
+from dray.envbuilder.tools.surroundings import agent_variables, git_variables, installer_variables
+from dray.envbuilder.tools.uv_config import with_node_config, without_config
+from dray.envbuilder.tools.uv_program import uv_program
 
 
 class UvBuilder:

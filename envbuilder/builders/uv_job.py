@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dray.envbuilder.environment import python_of
-from dray.envbuilder.log import LogWriter, NoLog, say
+from dray.envbuilder.cache.environment import python_of
+from dray.envbuilder.choice.torch import torch_variables
 from dray.envbuilder.place import Place
-from dray.envbuilder.process import Finished
-from dray.envbuilder.secrets import Secrets
 from dray.envbuilder.spec import EnvironmentSpec
-from dray.envbuilder.torch import torch_variables
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.tools.log import LogWriter, NoLog, say
+from dray.envbuilder.tools.process import Finished
+from dray.envbuilder.tools.secrets import Secrets
+from dray.envbuilder.tools.uv_program import uv_program
 
 #: pip's words for what uv calls otherwise; None: uv does so anyway.
 _FLAGS = {"--pre": "--prerelease=allow", "--trusted-host": "--allow-insecure-host"}

@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dray.envbuilder.builders.uv_job import UvJob
-from dray.envbuilder.gitlogins import lock_logins
-from dray.envbuilder.lockfiles import git_urls, registries
-from dray.envbuilder.process import Finished
+from dray.envbuilder.choice.lockfiles import git_urls, registries
+from dray.envbuilder.git.logins import lock_logins
+from dray.envbuilder.tools.process import Finished
 
 _UV_LOCK = "uv.lock"
 #: Of the operator, when they replace where packages come from.

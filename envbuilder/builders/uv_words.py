@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from dray.envbuilder.secrets import names_in
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.secrets import names_in
 from dray.runtime.config import SECRET_PREFIX
 
 #: The solver's explanation grows with the conflict; the evidence has all of it.

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.log import LogWriter
 from dray.envbuilder.place import Place
-from dray.envbuilder.uvconfig import without_config
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.tools.interpreters import Interpreter
+from dray.envbuilder.tools.log import LogWriter
+from dray.envbuilder.tools.uv_config import without_config
+from dray.envbuilder.tools.uv_program import uv_program
 
 
 async def make_venv(

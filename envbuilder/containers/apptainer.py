@@ -11,8 +11,8 @@ from pathlib import Path
 from dray.envbuilder.containers.client import ask, follow
 from dray.envbuilder.containers.engine import ContainerRun, ContainerState, Found, ImageFacts
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.log import LogWriter
-from dray.envbuilder.process import finish_in_thread
+from dray.envbuilder.tools.log import LogWriter
+from dray.envbuilder.tools.process import finish_in_thread
 from dray.runtime.ids import new_id
 
 #: Of the arguments for Docker, those that mean something here, and what they are called.

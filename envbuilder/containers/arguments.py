@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.hooks import NAME
+from dray.envbuilder.launch.hooks import NAME
 from dray.runtime.errors import PreparationFailed
 
 FIELD = "execution.container.arguments"

@@ -17,8 +17,8 @@ from dray.envbuilder.containers.engine import LABEL_CACHE, LABEL_HOLDER, Contain
 from dray.envbuilder.containers.holders import own_holder
 from dray.envbuilder.containers.script import start_script
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.log import LogWriter
-from dray.envbuilder.process import Finished, finish_in_thread, run_tool
+from dray.envbuilder.tools.log import LogWriter
+from dray.envbuilder.tools.process import Finished, finish_in_thread, run_tool
 from dray.runtime.errors import DrayError, PreparationFailed
 from dray.runtime.ids import new_id
 from dray.runtime.paths import NodePaths

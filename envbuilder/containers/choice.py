@@ -14,8 +14,8 @@ from dray.envbuilder.containers.images import ready_image
 from dray.envbuilder.containers.place import ContainerPlace, Occupant
 from dray.envbuilder.containers.podman import PodmanEngine
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.log import LogWriter, say
-from dray.envbuilder.process import within
+from dray.envbuilder.tools.log import LogWriter, say
+from dray.envbuilder.tools.process import within
 from dray.runtime.config import Settings
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths

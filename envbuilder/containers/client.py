@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Sequence
 
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.log import LogWriter
-from dray.envbuilder.process import Finished, run_tool, within
-from dray.envbuilder.surroundings import agent_variables, child_variables
+from dray.envbuilder.tools.log import LogWriter
+from dray.envbuilder.tools.process import Finished, run_tool, within
+from dray.envbuilder.tools.surroundings import agent_variables, child_variables
 from dray.runtime.errors import PreparationFailed
 
 #: An engine that takes longer to say what it has is as good as gone.

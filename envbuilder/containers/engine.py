@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dray.envbuilder.containers.arguments import Checked, Mount
-from dray.envbuilder.log import LogWriter
+from dray.envbuilder.tools.log import LogWriter
 
 #: Which cache of a node a container belongs to, and so who may remove it.
 LABEL_CACHE = "dray.cache"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dray.envbuilder.locks import FileLock, try_lock
+from dray.envbuilder.tools.locks import FileLock, try_lock
 from dray.runtime.ids import new_id
 from dray.runtime.paths import NodePaths
 

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dray.envbuilder import portrait
 from dray.envbuilder.containers.arguments import Mount
 from dray.envbuilder.containers.bench import Bench, remove_quietly
 from dray.envbuilder.containers.engine import LABEL_DERIVED, ContainerRun, ImageFacts
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import Interpreter
-from dray.envbuilder.locks import exclusive
-from dray.envbuilder.log import LogWriter, say
+from dray.envbuilder.tools import portrait
+from dray.envbuilder.tools.interpreters import Interpreter
+from dray.envbuilder.tools.locks import exclusive
+from dray.envbuilder.tools.log import LogWriter, say
 from dray.runtime.ids import new_id
 
 #: Raised when what is asked of an image changes, so that what was written down is asked again.

@@ -11,7 +11,7 @@ from typing import Any, cast
 from dray.envbuilder.containers.client import ask, follow
 from dray.envbuilder.containers.engine import ContainerRun, ContainerState, Found, ImageFacts
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.log import LogWriter
+from dray.envbuilder.tools.log import LogWriter
 from dray.runtime.errors import PreparationFailed
 
 #: Has the init of Docker pass signals on to the whole process group, as a terminal does.

@@ -18,7 +18,8 @@ from dray.envbuilder.containers.images import Image
 from dray.envbuilder.containers.pythons import managed_folders, managed_pythons
 from dray.envbuilder.containers.script import start_script
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import (
+from dray.envbuilder.launch.plan import LaunchPlan
+from dray.envbuilder.tools.interpreters import (
     OLDEST,
     Interpreter,
     check_request,
@@ -26,10 +27,9 @@ from dray.envbuilder.interpreters import (
     matches,
     version_order,
 )
-from dray.envbuilder.launch import LaunchPlan
-from dray.envbuilder.log import LogWriter
-from dray.envbuilder.process import Finished, finish_in_thread
-from dray.envbuilder.surroundings import agent_variables
+from dray.envbuilder.tools.log import LogWriter
+from dray.envbuilder.tools.process import Finished, finish_in_thread
+from dray.envbuilder.tools.surroundings import agent_variables
 from dray.runtime.paths import AttemptPaths, NodePaths
 
 #: Folders of a node's cache that tools in a container work on; the others they do not see.

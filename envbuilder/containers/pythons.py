@@ -6,9 +6,9 @@ import asyncio
 import re
 from pathlib import Path
 
-from dray.envbuilder.process import run_tool
-from dray.envbuilder.surroundings import agent_variables, installer_variables
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.tools.process import run_tool
+from dray.envbuilder.tools.surroundings import agent_variables, installer_variables
+from dray.envbuilder.tools.uv_program import uv_program
 
 _MANAGED = re.compile(r"(cpython|pypy)-(?P<version>\d+\.\d+\.\d+)-linux-[\w]+-gnu")
 #: Where uv keeps its Pythons on this node, once it was asked.

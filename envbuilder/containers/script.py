@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dray.envbuilder.hooks import NAME
+from dray.envbuilder.launch.hooks import NAME
 
 #: Standard input is open exactly as long as the engine's client lives, which is the process that
 #: Dray keeps; at its end everything in the container is killed. Only below the container's own

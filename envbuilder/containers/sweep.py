@@ -8,7 +8,7 @@ import time
 from dray.envbuilder.containers.bench import Bench, remove_quietly
 from dray.envbuilder.containers.engine import LABEL_CACHE, LABEL_HOLDER
 from dray.envbuilder.containers.holders import is_held, remove_old_holders
-from dray.envbuilder.locks import try_lock
+from dray.envbuilder.tools.locks import try_lock
 
 #: Derived images cost minutes to make again and share all but their packages with the image.
 KEEP_DERIVED_S = 14 * 24 * 3600.0

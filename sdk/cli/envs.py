@@ -202,7 +202,7 @@ def _key_of_task(session: Session, text: str, none: NotFound) -> str:
 
 
 def _between(left: EnvironmentDetails, right: EnvironmentDetails) -> EnvironmentWhy:
-    from dray.envbuilder.why import compare
+    from dray.envbuilder.cache.why import compare
 
     keys = left.environment.key, right.environment.key
     return compare(keys[0], left.covered, keys[1], right.covered)

@@ -70,21 +70,21 @@ class Here:
 
     def list_environments(self) -> list[NodeEnvironments]:
         """See :class:`Caches`."""
-        from dray.envbuilder.inventory import list_environments
-        from dray.envbuilder.limits import limits_of
+        from dray.envbuilder.cache.inventory import list_environments
+        from dray.envbuilder.cache.limits import limits_of
 
         return [list_environments(self._node, limits_of(self._settings), self._name)]
 
     def get_environment(self, key: str, *, node: str = "") -> EnvironmentDetails:
         """See :class:`Caches`."""
-        from dray.envbuilder.inventory import environment_details
+        from dray.envbuilder.cache.inventory import environment_details
 
         self._check(node)
         return environment_details(self._node, key, self._name)
 
     def why_environment(self, key: str, against: str = "", *, node: str = "") -> EnvironmentWhy:
         """See :class:`Caches`."""
-        from dray.envbuilder.inventory import why_environment
+        from dray.envbuilder.cache.inventory import why_environment
 
         self._check(node)
         return why_environment(self._node, key, against)
@@ -93,7 +93,7 @@ class Here:
         self, keys: list[str] | None = None, *, unused_for_s: float = 0.0
     ) -> list[Pruned]:
         """See :class:`Caches`."""
-        from dray.envbuilder.cache import prune
+        from dray.envbuilder.cache.eviction import prune
 
         work = prune(self._node, self._name, keys=keys or (), unused_for_s=unused_for_s)
         return [asyncio.run(work)]
@@ -104,10 +104,10 @@ class Here:
         return asyncio.run(self._build(request))
 
     async def _build(self, request: EnvironmentRequest) -> EnvironmentBuilt:
-        from dray.envbuilder.build import ensure_environment
-        from dray.envbuilder.choice import choose
-        from dray.envbuilder.inventory import cached_environment
-        from dray.envbuilder.limits import limits_of
+        from dray.envbuilder.cache.build import ensure_environment
+        from dray.envbuilder.cache.inventory import cached_environment
+        from dray.envbuilder.cache.limits import limits_of
+        from dray.envbuilder.choice.choose import choose
 
         log = sys.stderr.buffer
         async with self._code(request) as (execution, code):
@@ -120,8 +120,8 @@ class Here:
     @contextlib.asynccontextmanager
     async def _code(self, request: EnvironmentRequest) -> AsyncGenerator[tuple[Execution, Path]]:
         """What is to be built and the folder of its code, for as long as that takes."""
-        from dray.envbuilder.gitoptions import git_options
-        from dray.envbuilder.source import prepare_source
+        from dray.envbuilder.git.options import git_options
+        from dray.envbuilder.source.prepare import prepare_source
 
         with tempfile.TemporaryDirectory(prefix="dray-build-") as folder:
             code = Path(folder) / "code"
@@ -167,9 +167,9 @@ class Blobs:
         self._client = client
 
     async def fetch(self, sha256: str, to: Path) -> None:
-        """See :class:`dray.envbuilder.blobs.BlobFetcher`."""
+        """See :class:`dray.envbuilder.source.blobs.BlobFetcher`."""
         await asyncio.to_thread(self._client.get_blob, sha256, to)
 
     async def read_many(self, sha256s: Sequence[str]) -> dict[str, bytes]:
-        """See :class:`dray.envbuilder.blobs.BlobFetcher`."""
+        """See :class:`dray.envbuilder.source.blobs.BlobFetcher`."""
         return await asyncio.to_thread(self._client.get_blobs, list(sha256s))

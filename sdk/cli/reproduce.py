@@ -22,7 +22,7 @@ from dray.sdk.cli.session import Session, verb, verbs
 from dray.sdk.session import REPRODUCED
 
 if TYPE_CHECKING:
-    from dray.envbuilder.environment import Environment
+    from dray.envbuilder.cache.environment import Environment
     from dray.runtime.config import Settings
     from dray.runtime.execution import EnvironmentReport, Execution
     from dray.runtime.models import Task
@@ -123,8 +123,8 @@ def _last_built(client: Client, task: Task) -> EnvironmentReport | None:
 async def _rebuild(job: _Job, *, with_environment: bool, with_token: bool) -> list[str]:
     """Make the folder; what its ``run.sh`` runs."""
     try:
-        from dray.envbuilder.gitoptions import git_options
-        from dray.envbuilder.source import prepare_source
+        from dray.envbuilder.git.options import git_options
+        from dray.envbuilder.source.prepare import prepare_source
     except ImportError as exc:
         raise DrayError(
             f"a task can be reproduced on Linux and macOS only, not here ({exc})"
@@ -150,9 +150,9 @@ async def _rebuild(job: _Job, *, with_environment: bool, with_token: bool) -> li
 
 async def _environment(job: _Job) -> Environment:
     """Built in the folder itself, of files that the installer keeps for all."""
-    from dray.envbuilder.build import ensure_environment
-    from dray.envbuilder.choice import choose
-    from dray.envbuilder.limits import limits_of
+    from dray.envbuilder.cache.build import ensure_environment
+    from dray.envbuilder.cache.limits import limits_of
+    from dray.envbuilder.choice.choose import choose
 
     if job.execution.environment_manager == "system":
         raise DrayError(
@@ -174,8 +174,8 @@ async def _environment(job: _Job) -> Environment:
 async def _write_run(job: _Job, environment: Environment | None, *, with_token: bool) -> list[str]:
     import asyncio
 
-    from dray.envbuilder.childcode import write_sources
-    from dray.envbuilder.launch import launch_plan
+    from dray.envbuilder.launch.child_code import write_sources
+    from dray.envbuilder.launch.plan import launch_plan
 
     used = environment or _no_environment()
     ours = job.own / "dray"
@@ -219,8 +219,8 @@ async def _write_run(job: _Job, environment: Environment | None, *, with_token: 
 
 def _no_environment() -> Environment:
     """Stands in for one: the first ``python3`` on the path of whoever runs it."""
-    from dray.envbuilder.environment import Environment
-    from dray.envbuilder.locks import FileLock
+    from dray.envbuilder.cache.environment import Environment
+    from dray.envbuilder.tools.locks import FileLock
     from dray.runtime.execution import EnvironmentReport
 
     tag = sys.implementation.cache_tag or "none"

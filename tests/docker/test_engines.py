@@ -18,9 +18,9 @@ from dray.envbuilder.containers.engine import LABEL_CACHE, LABEL_HOLDER
 from dray.envbuilder.containers.images import ready_image
 from dray.envbuilder.containers.place import ContainerPlace, Occupant
 from dray.envbuilder.containers.sweep import sweep
-from dray.envbuilder.launch import LaunchPlan
-from dray.envbuilder.locks import try_lock
-from dray.envbuilder.log import NoLog
+from dray.envbuilder.launch.plan import LaunchPlan
+from dray.envbuilder.tools.locks import try_lock
+from dray.envbuilder.tools.log import NoLog
 from dray.runtime.paths import AttemptPaths, NodePaths
 from dray.runtime.subprocesses import Supervisor
 from tests.docker.engines import IMAGE, need, root_file_system

@@ -62,10 +62,10 @@ RULES = (
     Rule("runtime/store", ("dray.runtime",), ("aiosqlite",)),
     Rule("runtime/store/record_lines.py", ("dray.runtime",), ("msgspec",)),
     Rule("envbuilder", (*RUNTIME, "dray.envbuilder")),
-    Rule("envbuilder/uvtool.py", (*RUNTIME, "dray.envbuilder"), lazily=("uv",)),
+    Rule("envbuilder/tools/uv_program.py", (*RUNTIME, "dray.envbuilder"), lazily=("uv",)),
     Rule("envbuilder/builders/condafile.py", (*RUNTIME, "dray.envbuilder"), lazily=("yaml",)),
     Rule("envbuilder/builders/rattler_install.py", (), ("rattler",)),  # a script of its own
-    Rule("envbuilder/git.py", (*RUNTIME, "dray.envbuilder"), lazily=("git",)),
+    Rule("envbuilder/git/program.py", (*RUNTIME, "dray.envbuilder"), lazily=("git",)),
     Rule(
         "sdk",
         (*RUNTIME, "dray.sdk", "-dray.sdk.cli"),
@@ -116,8 +116,8 @@ RULES = (
         (
             "dray.runtime",
             "dray.envbuilder.containers.box",
-            "dray.envbuilder.launch",
-            "dray.envbuilder.setup_script",
+            "dray.envbuilder.launch.plan",
+            "dray.envbuilder.launch.setup_script",
             "dray.actors",
             "dray.sdk.ship.shipping",
             "dray.sdk.runs.threads",
@@ -241,7 +241,7 @@ def test_every_rule_is_about_something() -> None:
         ("import ray", "runtime/states.py"),
         ("from dray.sdk import client", "runtime/states.py"),
         ("from dray.runtime import store", "sdk/client.py"),
-        ("from dray.runtime.store.database import Database", "envbuilder/build.py"),
+        ("from dray.runtime.store.database import Database", "envbuilder/cache/build.py"),
         ("import git", "sdk/capture/captured.py"),
         ("from dray.actors import cluster", "sdk/cli/cluster.py"),
         ("def f():\n from dray.actors.cluster import up", "sdk/cli/tasks.py"),

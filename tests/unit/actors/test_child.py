@@ -21,8 +21,8 @@ from dray.actors.ending import ProcessEnd, process_cause
 from dray.actors.orders import WorkOrder
 from dray.actors.streams import AttemptSpool
 from dray.actors.workshop import Workshop
-from dray.envbuilder.launch import LaunchPlan
-from dray.envbuilder.setup_script import SetupOutput, SetupPlan, with_setup
+from dray.envbuilder.launch.plan import LaunchPlan
+from dray.envbuilder.launch.setup_script import SetupOutput, SetupPlan, with_setup
 from dray.runtime import causes
 from dray.runtime.causes import CauseKind
 from dray.runtime.clock import SystemClock

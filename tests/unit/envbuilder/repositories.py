@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.blobs import BlobFetcher
-from dray.envbuilder.gitoptions import GitOptions
-from dray.envbuilder.source import PreparedSource, prepare_source
+from dray.envbuilder.git.options import GitOptions
+from dray.envbuilder.source.blobs import BlobFetcher
+from dray.envbuilder.source.prepare import PreparedSource, prepare_source
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths

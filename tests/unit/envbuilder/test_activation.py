@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.activation import variables_of
 from dray.envbuilder.builders.activation import record_variables
+from dray.envbuilder.launch.activation import variables_of
 from dray.envbuilder.place import NODE
 from dray.runtime.errors import PreparationFailed
 

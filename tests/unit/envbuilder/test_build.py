@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.builders.uv import UvBuilder
-from dray.envbuilder.environment import (
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import (
     BUILDING,
     Environment,
     folder_of,
@@ -24,13 +24,13 @@ from dray.envbuilder.environment import (
     marker_of,
     python_of,
 )
+from dray.envbuilder.cache.limits import CacheLimits
 from dray.envbuilder.failures import environment_failed
-from dray.envbuilder.interpreters import Interpreter, own_interpreter
-from dray.envbuilder.limits import CacheLimits
-from dray.envbuilder.locks import try_lock
-from dray.envbuilder.log import LogWriter
 from dray.envbuilder.place import Place
 from dray.envbuilder.spec import EnvironmentSpec, environment_key
+from dray.envbuilder.tools.interpreters import Interpreter, own_interpreter
+from dray.envbuilder.tools.locks import try_lock
+from dray.envbuilder.tools.log import LogWriter
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log, cancelled, until

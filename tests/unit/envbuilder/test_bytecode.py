@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.bytecode import YIELD, compile_bytecode
-from dray.envbuilder.environment import Environment
-from dray.envbuilder.process import run_tool
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.bytecode import YIELD, compile_bytecode
+from dray.envbuilder.cache.environment import Environment
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.process import run_tool
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log
 from tests.unit.envbuilder.indexes import make_wheel

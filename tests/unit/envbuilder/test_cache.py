@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.cache import trim
-from dray.envbuilder.contents import size_of
-from dray.envbuilder.environment import (
+from dray.envbuilder.cache.contents import size_of
+from dray.envbuilder.cache.environment import (
     REMOVING,
     Ready,
     folder_of,
@@ -18,8 +17,9 @@ from dray.envbuilder.environment import (
     python_of,
     write_ready,
 )
-from dray.envbuilder.limits import CacheLimits
-from dray.envbuilder.locks import FileLock, try_lock
+from dray.envbuilder.cache.eviction import trim
+from dray.envbuilder.cache.limits import CacheLimits
+from dray.envbuilder.tools.locks import FileLock, try_lock
 from dray.runtime.paths import NodePaths
 
 OLDEST, MIDDLE, NEWEST = "a" * 32, "b" * 32, "c" * 32

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.childcode import child_code
-from dray.envbuilder.interpreters import own_interpreter
+from dray.envbuilder.launch.child_code import child_code
+from dray.envbuilder.tools.interpreters import own_interpreter
 from dray.runtime.paths import NodePaths
 
 PYTHON, TAG = own_interpreter().path, own_interpreter().cache_tag

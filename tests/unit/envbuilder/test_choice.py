@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder import choice
-from dray.envbuilder.choice import choose
+from dray.envbuilder.choice import choose as choice
+from dray.envbuilder.choice.choose import choose
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Execution

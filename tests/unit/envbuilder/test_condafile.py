@@ -9,8 +9,8 @@ import pytest
 from dray.envbuilder.builders.conda import home_of, request_of, version_of
 from dray.envbuilder.builders.condafile import CondaRequest, of_file, of_lines
 from dray.envbuilder.builders.relocation import relocated
-from dray.envbuilder.interpreters import own_interpreter
 from dray.envbuilder.spec import EnvironmentSpec, ProjectFile
+from dray.envbuilder.tools.interpreters import own_interpreter
 from dray.runtime.errors import PreparationFailed
 
 ENVIRONMENT = """\

@@ -21,7 +21,7 @@ from dray.envbuilder.containers.images import Image
 from dray.envbuilder.containers.place import ContainerPlace
 from dray.envbuilder.containers.podman import PodmanEngine
 from dray.envbuilder.containers.script import start_script
-from dray.envbuilder.interpreters import Interpreter
+from dray.envbuilder.tools.interpreters import Interpreter
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.paths import NodePaths
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dray.envbuilder.entrypoint import command_of
+from dray.envbuilder.launch.entry_point import command_of
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Container, Execution
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.cache import prune
-from dray.envbuilder.limits import CacheLimits
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.eviction import prune
+from dray.envbuilder.cache.limits import CacheLimits
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.paths import NodePaths

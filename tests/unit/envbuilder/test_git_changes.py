@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.patch import read_patch
+from dray.envbuilder.source.patch import read_patch
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.gitoptions import GitOptions
+from dray.envbuilder.git.options import GitOptions
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log

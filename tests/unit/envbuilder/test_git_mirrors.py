@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.cache import prune
-from dray.envbuilder.credentials import Access
-from dray.envbuilder.gitoptions import GitOptions, MirrorLimits
-from dray.envbuilder.log import say
-from dray.envbuilder.mirror import ABOUT, Mirror
-from dray.envbuilder.mirrors import list_mirrors, prune_mirrors
-from dray.envbuilder.remotes import read_remote
+from dray.envbuilder.cache.eviction import prune
+from dray.envbuilder.git.credentials import Access
+from dray.envbuilder.git.mirror import ABOUT, Mirror
+from dray.envbuilder.git.mirrors import list_mirrors, prune_mirrors
+from dray.envbuilder.git.options import GitOptions, MirrorLimits
+from dray.envbuilder.git.remotes import read_remote
+from dray.envbuilder.tools.log import say
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log, until
@@ -175,7 +175,7 @@ async def test_many_fetches_leave_few_packs(
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dray.envbuilder.mirror._MOST_PACKS", 2)
+    monkeypatch.setattr("dray.envbuilder.git.mirror._MOST_PACKS", 2)
     execution = Execution(repository=repository.url, branch="main")
     commits: list[str] = []
     for n in range(4):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder import interpreters
-from dray.envbuilder.interpreters import (
+from dray.envbuilder.tools import interpreters
+from dray.envbuilder.tools.interpreters import (
     Interpreter,
     describe,
     find_interpreter,

@@ -6,17 +6,17 @@ import asyncio
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.environment import BUILDING, lock_of, marker_of
-from dray.envbuilder.inventory import (
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import BUILDING, lock_of, marker_of
+from dray.envbuilder.cache.inventory import (
     environment_details,
     find_slot,
     list_environments,
     why_environment,
 )
-from dray.envbuilder.limits import CacheLimits
-from dray.envbuilder.locks import try_lock
+from dray.envbuilder.cache.limits import CacheLimits
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.locks import try_lock
 from dray.runtime.environments import EnvironmentState, NodeEnvironments
 from dray.runtime.errors import AmbiguousId, NotFound
 from dray.runtime.paths import NodePaths

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.childcode import child_code
-from dray.envbuilder.environment import Environment
-from dray.envbuilder.hooks import NodeHooks, node_hooks
-from dray.envbuilder.launch import LaunchPlan, launch_plan
-from dray.envbuilder.locks import FileLock
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import Environment
+from dray.envbuilder.launch.child_code import child_code
+from dray.envbuilder.launch.hooks import NodeHooks, node_hooks
+from dray.envbuilder.launch.plan import LaunchPlan, launch_plan
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.locks import FileLock
 from dray.runtime.config import Settings
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import EnvironmentReport, Execution

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.localpackages import project_copy, tree_hash, version_variables
+from dray.envbuilder.choice.local_packages import project_copy, tree_hash, version_variables
 from dray.envbuilder.spec import EnvironmentSpec, LocalPackage, ProjectFile
 from dray.runtime.errors import PreparationFailed
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dray.envbuilder.locks import exclusive, try_lock
+from dray.envbuilder.tools.locks import exclusive, try_lock
 
 
 def test_users_share_and_a_maker_excludes(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_lock_of_a_dead_process_is_free_though_its_child_lives(tmp_path: Pat
     program = f"""
 import os, subprocess, sys
 from pathlib import Path
-from dray.envbuilder.locks import try_lock
+from dray.envbuilder.tools.locks import try_lock
 lock = try_lock(Path({str(path)!r}), shared=False)
 quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 child = subprocess.Popen(["sleep", "60"], **quiet)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dray.envbuilder.builders.pipconfig import pip_variables
-from dray.envbuilder.secrets import Secrets
 from dray.envbuilder.spec import EnvironmentSpec
+from dray.envbuilder.tools.secrets import Secrets
 
 LISTING = """\
 :env:.target='/elsewhere'

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.childcode import child_code
-from dray.envbuilder.launch import launch_plan
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.launch.child_code import child_code
+from dray.envbuilder.launch.plan import launch_plan
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.process import finish_in_thread, run_tool, within
+from dray.envbuilder.tools.process import finish_in_thread, run_tool, within
 from tests.unit.envbuilder.conftest import Log, cancelled, processes_at, until
 
 ENV = {"PATH": os.environ["PATH"]}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dray.envbuilder.credentials import access_to, secret_name
-from dray.envbuilder.gitfailures import why_unreachable
-from dray.envbuilder.remotes import read_remote, read_rules, relative_to, rewritten
-from dray.envbuilder.surroundings import agent_variables, child_variables
+from dray.envbuilder.git.credentials import access_to, secret_name
+from dray.envbuilder.git.failures import why_unreachable
+from dray.envbuilder.git.remotes import read_remote, read_rules, relative_to, rewritten
+from dray.envbuilder.tools.surroundings import agent_variables, child_variables
 from dray.runtime.errors import InvalidInput, PreparationFailed
 
 AZURE_SSH = "git@ssh.dev.azure.com:v3/org/project/repo"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dray.envbuilder.requirements import Code, Wanted, read_files, read_lines
+from dray.envbuilder.choice.requirements import Code, Wanted, read_files, read_lines
 from dray.runtime.errors import PreparationFailed
 
 

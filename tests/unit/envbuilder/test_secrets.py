@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dray.envbuilder.failures import redact
-from dray.envbuilder.gitlogins import git_logins
-from dray.envbuilder.secrets import Secrets, names_in, reveal
+from dray.envbuilder.git.logins import git_logins
+from dray.envbuilder.tools.secrets import Secrets, names_in, reveal
 from dray.runtime import config
 from dray.runtime.errors import PreparationFailed
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.launch import LaunchPlan
-from dray.envbuilder.setup_script import SetupOutput, with_setup
+from dray.envbuilder.launch.plan import LaunchPlan
+from dray.envbuilder.launch.setup_script import SetupOutput, with_setup
 
 TOLD = "import json, os, sys; print(json.dumps([dict(os.environ), os.getcwd(), sys.argv[1:]]))"
 

@@ -8,9 +8,9 @@ from textwrap import dedent
 
 import pytest
 
-from dray.envbuilder.launch import LaunchPlan
-from dray.envbuilder.scan import Request, Scan
-from dray.envbuilder.smoke import Smoke, check_imports
+from dray.envbuilder.launch.plan import LaunchPlan
+from dray.envbuilder.smoke.check import Smoke, check_imports
+from dray.envbuilder.smoke.scan import Request, Scan
 from dray.runtime.causes import CauseKind
 from dray.runtime.execution import Container, Execution
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.blobs import blob_path
-from dray.envbuilder.gitoptions import GitOptions
-from dray.envbuilder.source import prepare_source
+from dray.envbuilder.git.options import GitOptions
+from dray.envbuilder.source.blobs import blob_path
+from dray.envbuilder.source.prepare import prepare_source
 from dray.runtime.errors import NotFound, PreparationFailed, ServerUnreachable
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths

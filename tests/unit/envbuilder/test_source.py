@@ -13,8 +13,8 @@ from threading import Event, Thread
 
 import pytest
 
-from dray.envbuilder.gitoptions import GitOptions
-from dray.envbuilder.source import PreparedSource
+from dray.envbuilder.git.options import GitOptions
+from dray.envbuilder.source.prepare import PreparedSource
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log, cancelled, processes_at, until

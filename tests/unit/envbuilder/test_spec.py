@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dray.envbuilder.interpreters import own_interpreter
 from dray.envbuilder.spec import EnvironmentSpec, LocalPackage, ProjectFile, environment_key
+from dray.envbuilder.tools.interpreters import own_interpreter
 
 SPEC = EnvironmentSpec(
     python="3.11", requirements=("a==1", "b==2"), index_urls=("https://one/simple",)

@@ -11,8 +11,8 @@ import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.environment import BUILDING
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import BUILDING
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.paths import NodePaths
 from tests.unit.envbuilder.conftest import Log, until
@@ -21,9 +21,9 @@ BARE = EnvironmentSpec()
 #: Builds as an agent does, says so, and is not done before the file ``go`` is there.
 _OTHER = """
 import asyncio, json, pathlib, sys
-from dray.envbuilder.build import ensure_environment
+from dray.envbuilder.cache.build import ensure_environment
 from dray.envbuilder.builders.uv import UvBuilder
-from dray.envbuilder.log import NoLog, say
+from dray.envbuilder.tools.log import NoLog, say
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.paths import NodePaths
 

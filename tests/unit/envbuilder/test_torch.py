@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dray.envbuilder.torch import extra_for, for_manager, torch_backend, torch_variables
+from dray.envbuilder.choice.torch import extra_for, for_manager, torch_backend, torch_variables
 from dray.runtime.errors import PreparationFailed
 
 

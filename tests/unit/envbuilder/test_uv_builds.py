@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.choice import choose
-from dray.envbuilder.environment import Environment
-from dray.envbuilder.uvtool import uv_program
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import Environment
+from dray.envbuilder.choice.choose import choose
+from dray.envbuilder.tools.uv_program import uv_program
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Execution
 from dray.runtime.paths import NodePaths

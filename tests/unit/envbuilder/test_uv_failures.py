@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
 from dray.envbuilder.builders.uv_words import explained
-from dray.envbuilder.choice import choose
-from dray.envbuilder.environment import Environment
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import Environment
+from dray.envbuilder.choice.choose import choose
 from dray.envbuilder.spec import EnvironmentSpec
 from dray.runtime.errors import PreparationFailed
 from dray.runtime.execution import Execution

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dray.envbuilder.build import ensure_environment
-from dray.envbuilder.environment import Environment, covered_of
-from dray.envbuilder.inventory import environment_details
-from dray.envbuilder.localpackages import tree_hash
+from dray.envbuilder.cache.build import ensure_environment
+from dray.envbuilder.cache.environment import Environment, covered_of
+from dray.envbuilder.cache.inventory import environment_details
+from dray.envbuilder.choice.local_packages import tree_hash
 from dray.envbuilder.spec import EnvironmentSpec, LocalPackage
 from dray.runtime.environments import EnvironmentState
 from dray.runtime.paths import NodePaths

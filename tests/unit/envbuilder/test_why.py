@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dray.envbuilder.interpreters import Interpreter
+from dray.envbuilder.cache.why import compare, nearest, why_built
 from dray.envbuilder.spec import EnvironmentSpec, LocalPackage, ProjectFile, covered
-from dray.envbuilder.why import compare, nearest, why_built
+from dray.envbuilder.tools.interpreters import Interpreter
 from dray.runtime.environments import EnvironmentWhy, PartDifference
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32

@@ -1,0 +1,1 @@
+"""The environments of a node: built once, kept, told of, let go."""

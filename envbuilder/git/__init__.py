@@ -1,0 +1,1 @@
+"""Code from git: mirrors, credentials, submodules, large files."""

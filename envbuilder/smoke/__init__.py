@@ -1,0 +1,1 @@
+"""Whether a task's imports work, before it runs."""

@@ -1,0 +1,1 @@
+"""A task's code in a folder of the node."""

@@ -1,0 +1,1 @@
+"""What every part of the room stands on: processes, logs, locks, interpreters, secrets."""
