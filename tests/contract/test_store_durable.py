@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ async def test_no_offset_is_kept_whose_bytes_are_not(
 async def test_a_blob_is_on_the_disk_before_it_is_acknowledged(world: World, disk: Disk) -> None:
     sha256 = await world.store.blobs.put(b"weights")
     assert disk.has(await world.store.blobs.path(sha256))
+
+
+async def test_a_batch_of_blobs_is_on_the_disk_before_it_is_acknowledged(
+    world: World, disk: Disk
+) -> None:
+    contents = [(hashlib.sha256(data).hexdigest(), data) for data in (b"one", b"two", b"three")]
+    await world.store.blobs.put_many(contents)
+    for sha256, _ in contents:
+        assert disk.has(await world.store.blobs.path(sha256))
 
 
 async def test_a_commit_of_the_state_waits_for_the_disk(world: World) -> None:
