@@ -105,13 +105,12 @@ async def prepare(
         )
         setup = await _setup(execution, plan, hooks, list(variables), spool)
         launched = await asyncio.to_thread(place.launch, plan if setup is None else setup.plan)
+        cuda = await asyncio.to_thread(cuda_version)
     except BaseException:
         environment.release()
         raise
     output = None if setup is None else setup.output
-    prepared = Prepared(
-        launched, environment, source, output, cuda=await asyncio.to_thread(cuda_version)
-    )
+    prepared = Prepared(launched, environment, source, output, cuda=cuda)
     if isinstance(place, ContainerPlace):
         return replace(prepared, image=place.image.digest, box=place.box)
     return prepared

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter
 
 from dray.api import auth, bodies
@@ -48,16 +50,22 @@ async def resume_agent(context: Ctx, name: str, by: auth.Admin) -> AgentRecord:
 @router.post("/{name:path}/stop")
 async def stop_agent(context: Ctx, name: str, by: auth.Admin) -> AgentRecord:
     """End an agent and free what it holds; what it runs is stopped and goes back to its queue."""
-    found = await context.orchestrator.stop_agent(name, by.who)
-    return await _agent(context, name, found=found)
+    # An idle one may be gone, and the store's record of it, before this can be answered.
+    agent = await context.store.agents.get(name)
+    _require(name, found=await context.orchestrator.stop_agent(name, by.who))
+    return replace(agent, state="drained", reason=f"being stopped by {by.who}")
 
 
 async def _agent(context: Context, name: str, *, found: bool) -> AgentRecord:
     agent = await context.store.agents.get(name)
+    _require(name, found=found)
+    return agent
+
+
+def _require(name: str, *, found: bool) -> None:
     if not found:
         raise Conflict(
             f"agent {name} is known but not in the cluster; what is left of it is removed "
             "when the scheduler next looks",
             name=name,
         )
-    return agent

@@ -147,8 +147,11 @@ def cloned(source: Task, request: CloneRequest, new_id: str, owner: str) -> Task
     def given(value: T | None, otherwise: T) -> T:
         return otherwise if value is None else value
 
+    own_id = request.id or new_id
+    # The id that a caller chose may be that of a parent which was deleted.
+    origins = (one for one in (source.parent_id, source.id) if one not in ("", own_id))
     return Task(
-        id=request.id or new_id,
+        id=own_id,
         name=given(request.name, f"Clone of {source.name}"),
         project=given(request.project, source.project),
         type=source.type,
@@ -156,7 +159,7 @@ def cloned(source: Task, request: CloneRequest, new_id: str, owner: str) -> Task
         system_tags=[tag for tag in source.system_tags if tag not in _OWN_SYSTEM_TAGS],
         labels=source.labels,
         comment=given(request.comment, source.comment),
-        parent_id=given(request.parent_id, source.parent_id or source.id),
+        parent_id=given(request.parent_id, next(origins, "")),
         owner=owner,
         priority=source.priority,
         policy=source.policy,

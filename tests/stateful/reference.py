@@ -40,6 +40,7 @@ class Reference:
             "queue": "",
             "agent": "",
             "claim": "",
+            "over": set(),  # claims whose attempts have ended
             "cause": None,
             "comment": "",
             "priority": priority,
@@ -59,7 +60,10 @@ class Reference:
         if source not in self.tasks:
             return GONE
         of = self.tasks[source]
-        origin = of["parent"] or source if parent is None else parent
+        origin = parent
+        if parent is None:
+            # Its first other id: the one it is given may have been a deleted parent's.
+            origin = next((one for one in (of["parent"], source) if one not in ("", id)), "")
         status = self.create(id, origin, of["priority"], of["policy"])
         if status == MADE:
             self.tasks[id].update(follows=bool(parent), comment=of["comment"])
@@ -129,7 +133,7 @@ class Reference:
     def claim(self, id: str, agent: str, claim: str, expires_at: float) -> int | None:
         """The epoch, or None where the task is not to be had."""
         task = self.tasks.get(id)
-        if task is None:
+        if task is None or claim in task["over"]:
             return None
         if task["state"] == "running" and task["claim"] == claim:
             return int(task["epoch"])
@@ -321,6 +325,7 @@ class Reference:
 
     def _close(self, id: str, state: str, cause: str | None) -> None:
         self._leave_queue(id)
+        self.tasks[id]["over"] |= {self.tasks[id]["claim"]} - {""}
         self.tasks[id].update(
             state=state,
             phase=None,

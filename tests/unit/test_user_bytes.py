@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("runtime", "api", "actors", "envbuilder")
 #: Modules that make objects, and so calls, out of bytes.
-UNPICKLERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib", "yaml", "jsonpickle"}
+UNPICKLERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib", "jsonpickle"}
+#: What of yaml makes lists, dicts and text alone.
+PLAIN_YAML = {"safe_load", "safe_load_all", "safe_dump", "YAMLError"}
 #: Calls that run text or write wherever an archive says.
 RUNNERS = {"eval", "exec", "compile", "__import__", "extractall", "unpack_archive", "run_path"}
 
@@ -35,7 +37,12 @@ def dangers(source: str) -> list[str]:
             # `re.compile` and its like are methods; the built-in is a bare name.
             if name in RUNNERS and (is_name or name not in {"compile", "eval", "exec"}):
                 found.append(f"{name}() in line {node.lineno}")
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "yaml":
+            if node.attr not in PLAIN_YAML:
+                found.append(f"yaml.{node.attr} in line {node.lineno}")
         found += [f"import {n}" for n in names if n.partition(".")[0] in UNPICKLERS]
+        is_whole = isinstance(node, ast.Import) and names == ["yaml"]
+        found += [f"import {n}" for n in names if n.partition(".")[0] == "yaml" and not is_whole]
     return found
 
 
@@ -51,6 +58,8 @@ def test_no_file_of_the_control_plane_can_run_user_bytes(file: str) -> None:
         "import pickle",
         "from cloudpickle import loads",
         "import yaml.loader",
+        "from yaml import load",
+        "import yaml\nyaml.load(text, yaml.Loader)",
         "eval(text)",
         "tar.extractall('/')",
         "shutil.unpack_archive(file)",
@@ -62,3 +71,4 @@ def test_what_could_is_found(source: str) -> None:
 
 def test_what_only_looks_like_it_is_not() -> None:
     assert dangers("import re\nre.compile('x')\nmodel.eval()\n") == []
+    assert dangers("import yaml\nyaml.safe_load(text)\n") == []
