@@ -38,8 +38,7 @@ def dangers(source: str) -> list[str]:
             if name in RUNNERS and (is_name or name not in {"compile", "eval", "exec"}):
                 found.append(f"{name}() in line {node.lineno}")
         elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "yaml":
-            if node.attr not in PLAIN_YAML:
-                found.append(f"yaml.{node.attr} in line {node.lineno}")
+            found += [f"yaml.{node.attr}"] if node.attr not in PLAIN_YAML else []
         found += [f"import {n}" for n in names if n.partition(".")[0] in UNPICKLERS]
         is_whole = isinstance(node, ast.Import) and names == ["yaml"]
         found += [f"import {n}" for n in names if n.partition(".")[0] == "yaml" and not is_whole]
